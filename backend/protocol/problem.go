@@ -44,6 +44,9 @@ func ProblemOf(err error) *Problem {
 		if h, ok := d["holder"].(chat.Holder); ok {
 			p.Holder = &h
 		}
+		if w, ok := d["wipe"].(bool); ok {
+			p.Wipe = w
+		}
 	}
 	return p
 }

@@ -51,6 +51,7 @@ type BootstrapHead struct {
 	Head   int64        `json:"head"`
 	Epoch  string       `json:"epoch"`
 	Access *chat.Access `json:"access,omitempty"` // what the member may see
+	Total  int64        `json:"total,omitempty"`  // conversations to come, for a progress bar; 0: not known
 }
 
 // BootstrapLine is one entity of a bootstrap or state answer. Cursor, when
@@ -114,6 +115,7 @@ type Problem struct {
 	RetryAfter float64         `json:"retry_after,omitempty"` // seconds
 	Messages   []chat.Message  `json:"messages,omitempty"`    // newer_messages
 	Holder     *chat.Holder    `json:"holder,omitempty"`      // held_by_other
+	Wipe       bool            `json:"wipe,omitempty"`        // unauthorized: the device must forget everything
 	Extra      json.RawMessage `json:"extra,omitempty"`
 }
 
@@ -222,7 +224,7 @@ type Frame struct {
 	Epoch  string `json:"epoch,omitempty"` // also in welcome
 	// welcome, behind, beat
 	Head int64     `json:"head,omitempty"`
-	Beat int       `json:"beat,omitempty"` // seconds
+	Beat float64   `json:"beat,omitempty"` // seconds
 	At   chat.Time `json:"at,omitzero"`
 	// changes
 	From    int64         `json:"from,omitempty"`

@@ -1,0 +1,48 @@
+package protocol
+
+import "parley/backend/chat"
+
+// SettingsPutArgs are the args of settings.put; absent fields stay. The
+// answer's data is the workspace.
+type SettingsPutArgs struct {
+	SendIntervalSeconds *int64 `json:"send_interval_seconds,omitempty"` // 0 to 60
+	MaxFileBytes        *int64 `json:"max_file_bytes,omitempty"`
+}
+
+// MePutArgs are the args of me.put; absent fields stay. The answer's data is
+// the member.
+type MePutArgs struct {
+	Name     *string `json:"name,omitempty"`
+	ReadMode *string `json:"read_mode,omitempty"` // "manual", "on_reply", "on_open"
+	SendKey  *string `json:"send_key,omitempty"`  // "enter", "ctrl_enter"
+	Language *string `json:"language,omitempty"`
+}
+
+// Sessions answers GET /v1/sessions: the member's signed-in devices.
+type Sessions struct {
+	Sessions []chat.Session `json:"sessions"`
+	Current  chat.SessionID `json:"current"` // the one that asked
+}
+
+// Members answers GET /v1/members.
+type Members struct {
+	Members []chat.Member `json:"members"`
+}
+
+// MemberAdd is the body of POST /v1/members. No brands: every brand.
+type MemberAdd struct {
+	Name     string         `json:"name"`
+	Email    string         `json:"email"`
+	Role     chat.Role      `json:"role"`
+	Brands   []chat.BrandID `json:"brands,omitempty"`
+	Password string         `json:"password"`
+}
+
+// MemberUpdate is the body of PATCH /v1/members/{id}; absent fields stay.
+type MemberUpdate struct {
+	Name     *string         `json:"name,omitempty"`
+	Role     *chat.Role      `json:"role,omitempty"`
+	Brands   *[]chat.BrandID `json:"brands,omitempty"` // an empty list: every brand
+	Disabled *bool           `json:"disabled,omitempty"`
+	Password *string         `json:"password,omitempty"`
+}
