@@ -1,0 +1,126 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"parley/backend/chat"
+)
+
+// State streams what changed after a position, as it now is, for a reader who
+// is too far behind for the log: settings, contacts and conversations (each
+// with its contact) with a higher ver, the member's drafts, and tombstones of
+// what was deleted. Messages are not in it: a conversation's last number tells
+// what is missing. As with Bootstrap, the reader then catches up from the head
+// given to Begin, and the cursor continues a broken answer.
+func (s *Store) State(ctx context.Context, ws chat.WorkspaceID, view chat.View, after int64, st Stream) (next string, err error) {
+	a, at, err := s.stream(ctx, ws, view, st, stageSettings, stageContacts, stageConversations, stageDrafts, stageTombstones)
+	if err != nil {
+		return "", err
+	}
+	a.after = after
+	if at.stage == stageSettings {
+		at = cursor{stage: stageContacts, ver: after}
+		if after == 0 {
+			after = everything
+		}
+		if err := a.settings(after, at); err != nil {
+			return "", err
+		}
+	}
+	if at.stage == stageContacts && a.stop == "" {
+		if err := a.changedContacts(max(after, at.ver)); err != nil {
+			return "", err
+		}
+		at = cursor{stage: stageConversations, ver: after}
+	}
+	if at.stage == stageConversations && a.stop == "" {
+		if err := a.changedConversations(max(after, at.ver)); err != nil {
+			return "", err
+		}
+		at = cursor{stage: stageDrafts, ver: after}
+	}
+	if at.stage == stageDrafts && a.stop == "" {
+		if err := a.drafts(max(after, at.ver)); err != nil {
+			return "", err
+		}
+		at = cursor{stage: stageTombstones, ver: after}
+	}
+	if at.stage == stageTombstones && a.stop == "" {
+		if err := a.tombstones(max(after, at.ver)); err != nil {
+			return "", err
+		}
+	}
+	return a.stop, nil
+}
+
+// Pages of a state answer go by ver and end at the head: what changes
+// meanwhile is caught up from there.
+
+func (a *stream) changedContacts(ver int64) error {
+	for {
+		q := &query{}
+		q.add(`select k.id, k.ver, k.brand_id, k.data from contact k where k.workspace_id = ? and k.ver > ? and k.ver <= ?`, a.r.ws, ver, a.head)
+		q.brands(a.view, "k.brand_id")
+		q.add(` order by k.ver limit ?`, int64(pageRows))
+		page, err := a.rows(chat.EntityContact, q.text.String(), q.args...)
+		if err != nil {
+			return err
+		}
+		for _, row := range page {
+			ver = row.Ver
+			row.Cursor = a.cursor(cursor{stage: stageContacts, ver: ver})
+			if err := a.emit(row); err != nil || a.stop != "" {
+				return err
+			}
+		}
+		if len(page) < pageRows {
+			return nil
+		}
+	}
+}
+
+func (a *stream) changedConversations(ver int64) error {
+	for {
+		q := &query{}
+		q.add(selectPairs)
+		q.add(` where c.workspace_id = ? and c.ver > ? and c.ver <= ?`, a.r.ws, ver, a.head)
+		q.brands(a.view, "c.brand_id")
+		q.add(` order by c.ver limit ?`, int64(pageRows))
+		page, err := a.pairs(q)
+		if err != nil {
+			return err
+		}
+		for _, p := range page {
+			ver = p.conversation.Ver
+			if err := a.emitPair(p, cursor{stage: stageConversations, ver: ver}); err != nil || a.stop != "" {
+				return err
+			}
+		}
+		if len(page) < pageRows {
+			return nil
+		}
+	}
+}
+
+func (a *stream) tombstones(ver int64) error {
+	var list []Row
+	err := a.r.each("tombstone", `select ver, kind, id, brand_id, conversation_id from tombstone
+		where workspace_id = ? and ver > ? and (member_id is null or member_id = ?) order by ver`, func(rows *sql.Rows) error {
+		row := Row{Op: chat.OpDelete}
+		var kind string
+		if err := rows.Scan(&row.Ver, &kind, &row.ID, &row.Brand, &row.Conversation); err != nil {
+			return err
+		}
+		row.Kind = chat.EntityKind(kind)
+		if a.view.Sees(row.Brand) {
+			row.Cursor = a.cursor(cursor{stage: stageTombstones, ver: row.Ver})
+			list = append(list, row)
+		}
+		return nil
+	}, a.r.ws, ver, a.view.Member.Bytes())
+	if err != nil {
+		return err
+	}
+	return a.emitAll(list)
+}
