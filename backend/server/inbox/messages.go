@@ -1,0 +1,224 @@
+package inbox
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"parley/backend/chat"
+	"parley/backend/protocol"
+	"parley/backend/server/store"
+)
+
+// guardDepth bounds how many newer messages compare-and-send looks at.
+const guardDepth = 1000
+
+// messageSend says something to the customer.
+func (d *deed) messageSend(args protocol.MessageSendArgs) (effect, error) {
+	if args.Message.IsZero() {
+		return effect{}, chat.Invalid("message", "The message needs an id, a fresh UUIDv7.")
+	}
+	if err := chat.CheckParts(args.Parts); err != nil {
+		return effect{}, err
+	}
+	conv, err := d.conversation(args.Conversation)
+	if err != nil {
+		return effect{}, err
+	}
+	if e, found, err := d.already(args.Message, conv, chat.MessageKindMessage); found || err != nil {
+		return e, err
+	}
+	channel, err := d.tx.Channel(conv.Channel)
+	if err != nil {
+		return effect{}, err
+	}
+	if err := checkLength(args.Parts, chat.AbilitiesOf(channel.Kind)); err != nil {
+		return effect{}, err
+	}
+	parts, err := withFiles(d.tx, args.Parts)
+	if err != nil {
+		return effect{}, err
+	}
+	if err := d.checkReply(args.ReplyTo, conv.ID); err != nil {
+		return effect{}, err
+	}
+	if err := d.checkSend(conv, args.Force); err != nil {
+		return effect{}, err
+	}
+
+	msg := chat.Message{ID: args.Message, Kind: chat.MessageKindMessage, Author: chat.MemberActor(d.me.ID), Parts: parts,
+		SentAt: d.now, StoredAt: d.now, ReplyTo: args.ReplyTo, Delivery: &chat.Delivery{State: chat.DeliveryQueued}}
+	if channel.Kind == chat.KindWeb { // the visitor reads it from us: stored is sent
+		msg.Delivery.State = chat.DeliverySent
+	}
+	if err := d.readByAnswering(&conv); err != nil {
+		return effect{}, err
+	}
+	conv.Append(&msg)
+	conv.Answered(d.me.ID)
+	return d.putMessage(msg, conv, false)
+}
+
+// checkSend asks chat's rules whether the message may go out now.
+func (d *deed) checkSend(conv chat.Conversation, force bool) error {
+	ws, err := d.tx.Workspace()
+	if err != nil {
+		return err
+	}
+	contact, err := d.tx.Contact(conv.Contact)
+	if err != nil {
+		return err
+	}
+	last, err := d.tx.LastSentAt(conv.ID, d.me.ID)
+	if err != nil {
+		return err
+	}
+	a := chat.Attempt{Author: d.me.ID, Seen: d.cmd.Seen, Age: time.Duration(max(0, min(d.cmd.AgeMS, 1<<40))) * time.Millisecond,
+		Force: force, LastSentAt: last, Now: d.now, Blocked: contact.Blocked,
+		Interval: time.Duration(ws.Settings.SendIntervalSeconds) * time.Second}
+	if d.cmd.Seen != nil && !force && *d.cmd.Seen < conv.LastNumber {
+		if a.Newer, err = d.tx.MessagesAfter(conv.ID, max(0, *d.cmd.Seen), guardDepth); err != nil {
+			return err
+		}
+	}
+	return conv.CheckSend(a)
+}
+
+// checkReply lets a message quote only one of its own thread.
+func (d *deed) checkReply(id chat.MessageID, conv chat.ConversationID) error {
+	if id.IsZero() {
+		return nil
+	}
+	m, err := d.tx.Message(id)
+	if isNotFound(err) || err == nil && m.Conversation != conv {
+		return chat.Invalid("reply_to", "The message to reply to is not in this conversation.")
+	}
+	return err
+}
+
+// readByAnswering moves the read position to what the author had in view,
+// unless they chose to do that only by hand or on opening.
+func (d *deed) readByAnswering(conv *chat.Conversation) error {
+	if mode := d.me.Settings.ReadMode; mode != "" && mode != "on_reply" || d.cmd.Seen == nil {
+		return nil
+	}
+	upto := min(*d.cmd.Seen, conv.LastNumber)
+	if upto <= conv.ReadNumber {
+		return nil
+	}
+	in, err := d.tx.InNumberAt(conv.ID, upto)
+	if err != nil {
+		return err
+	}
+	conv.Read(upto, in)
+	return nil
+}
+
+// commentAdd says something only colleagues see.
+func (d *deed) commentAdd(args protocol.CommentAddArgs) (effect, error) {
+	if args.Message.IsZero() {
+		return effect{}, chat.Invalid("message", "The comment needs an id, a fresh UUIDv7.")
+	}
+	if err := chat.CheckText("text", args.Text, chat.MaxTextBytes); err != nil {
+		return effect{}, err
+	}
+	mentions := slices.Clone(args.Mentions)
+	if strings.TrimSpace(args.Text) == "" && len(mentions) == 0 {
+		return effect{}, chat.Invalid("text", "The comment is empty.")
+	}
+	if len(mentions) > 50 {
+		return effect{}, chat.Invalid("mentions", "A comment mentions at most 50 colleagues.")
+	}
+	conv, err := d.conversation(args.Conversation)
+	if err != nil {
+		return effect{}, err
+	}
+	if e, found, err := d.already(args.Message, conv, chat.MessageKindComment); found || err != nil {
+		return e, err
+	}
+	for i, id := range mentions {
+		if _, err := d.colleague(id, conv.Brand, "mentions."+strconv.Itoa(i)); err != nil {
+			return effect{}, err
+		}
+	}
+	msg := chat.Message{ID: args.Message, Kind: chat.MessageKindComment, Author: chat.MemberActor(d.me.ID),
+		Parts: []chat.Part{chat.TextPart(args.Text)}, Mentions: mentions, SentAt: d.now, StoredAt: d.now}
+	conv.Append(&msg)
+	return d.putMessage(msg, conv, true)
+}
+
+// already answers a message id that exists: the author's own message once
+// more, anybody else's is a clash.
+func (d *deed) already(id chat.MessageID, conv chat.Conversation, kind chat.MessageKind) (effect, bool, error) {
+	m, err := d.tx.Message(id)
+	switch {
+	case isNotFound(err):
+		return effect{}, false, nil
+	case err != nil:
+		return effect{}, false, err
+	case !m.Author.IsMember(d.me.ID) || m.Conversation != conv.ID || m.Kind != kind:
+		return effect{}, false, &chat.Error{Code: chat.CodeIDReused, Field: "message",
+			Message: "This message id belongs to another message. Give each message an id of its own."}
+	}
+	return effect{entity: m, seq: m.Ver, conv: &conv}, true, nil
+}
+
+// putMessage writes a new message, drops the draft it was made from, and the
+// conversation last.
+func (d *deed) putMessage(msg chat.Message, conv chat.Conversation, comment bool) (effect, error) {
+	if err := d.tx.PutMessage(&msg, d.meta); err != nil {
+		return effect{}, err
+	}
+	draft, err := d.tx.Draft(conv.ID, d.me.ID)
+	switch {
+	case err == nil && draft.Comment == comment:
+		if _, err := d.tx.DeleteDraft(conv.ID, d.me.ID, d.meta); err != nil {
+			return effect{}, err
+		}
+	case err != nil && !isNotFound(err):
+		return effect{}, err
+	}
+	if err := d.tx.PutConversation(&conv, d.meta); err != nil {
+		return effect{}, err
+	}
+	return effect{entity: msg, seq: msg.Ver, conv: &conv}, nil
+}
+
+// checkLength refuses text longer than the channel takes.
+func checkLength(parts []chat.Part, can chat.Abilities) error {
+	n := 0
+	for _, p := range parts {
+		n += utf8.RuneCountInString(p.Text)
+	}
+	if n > can.MaxText {
+		return &chat.Error{Code: chat.CodeTooLarge, Field: "parts",
+			Message: "The text has " + strconv.Itoa(n) + " characters; this channel takes " + strconv.Itoa(can.MaxText) + ". Please send it in pieces."}
+	}
+	return nil
+}
+
+// withFiles gives the parts with what the server knows of their files: type
+// and size are sniffed and measured, never believed.
+func withFiles(tx *store.Tx, parts []chat.Part) ([]chat.Part, error) {
+	out := slices.Clone(parts)
+	for i := range out {
+		p := &out[i]
+		if !p.Kind.IsFile() {
+			continue
+		}
+		f, err := tx.File(p.SHA256)
+		if isNotFound(err) {
+			return nil, chat.Invalid("parts."+strconv.Itoa(i)+".sha256", "The server does not have this file. Upload it first.")
+		}
+		if err != nil {
+			return nil, err
+		}
+		p.Type, p.Size = f.Type, f.Size
+		if p.Name == "" {
+			p.Name = f.Name
+		}
+	}
+	return out, nil
+}
