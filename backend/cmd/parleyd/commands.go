@@ -1,0 +1,301 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"parley/backend/chat"
+	"parley/backend/demo"
+	"parley/backend/protocol"
+	"parley/backend/server"
+	"parley/backend/server/blob"
+	"parley/backend/server/store"
+)
+
+// drain is how long a stopping server waits for what it has accepted.
+const drain = 10 * time.Second
+
+// place is where the data is: the flags that every subcommand has.
+type place struct{ data, database *string }
+
+func placeFlags(fs *flag.FlagSet) place {
+	return place{
+		data:     fs.String("data", "", "folder of the SQLite database and the files"),
+		database: fs.String("database", "", "postgres://… instead of SQLite in --data"),
+	}
+}
+
+func (pl place) check() error {
+	if *pl.data == "" {
+		return chat.Invalid("data", "Say where the data is to be: --data DIR.")
+	}
+	return nil
+}
+
+func (p program) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(p.stderr, nil)) }
+
+func (p program) store(ctx context.Context, pl place) (*store.Store, error) {
+	if err := pl.check(); err != nil {
+		return nil, err
+	}
+	return store.Open(ctx, pl.options(p.logger()))
+}
+
+func (pl place) options(log *slog.Logger) store.Options {
+	return store.Options{Data: *pl.data, Database: *pl.database, Log: log,
+		Now: func() chat.Time { return chat.TimeOf(time.Now()) }}
+}
+
+// backend opens the server without listening.
+func (p program) backend(ctx context.Context, pl place, listen, publicURL string) (*server.Server, error) {
+	if err := pl.check(); err != nil {
+		return nil, err
+	}
+	return server.New(ctx, server.Config{Listen: listen, Data: *pl.data, Database: *pl.database,
+		PublicURL: publicURL, Log: p.logger(), Version: version})
+}
+
+func (p program) init(ctx context.Context, args []string) (err error) {
+	fs := flag.NewFlagSet("init", flag.ContinueOnError)
+	pl := placeFlags(fs)
+	workspace, email := fs.String("workspace", "", "the company's name"), fs.String("email", "", "the owner's e-mail")
+	name := fs.String("name", "", "the owner's name")
+	fromStdin, asJSON := passwordFlags(fs)
+	if _, err := parse(fs, args, p.getenv); err != nil {
+		return err
+	}
+	password, err := p.password(*fromStdin)
+	if err != nil {
+		return err
+	}
+	srv, err := p.backend(ctx, pl, "", "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, shutdown(srv)) }()
+	created, err := srv.Setup(ctx, protocol.Setup{Workspace: *workspace, Email: *email, Name: *name, Password: password})
+	if err != nil {
+		return err
+	}
+	return p.say(*asJSON, created, "Workspace %s is ready. Its share-link page is /c/%s, its widget key %s.\n",
+		*workspace, created.Channel.Slug, created.Channel.Key)
+}
+
+func (p program) member(ctx context.Context, args []string) (err error) {
+	if len(args) == 0 || args[0] != "add" {
+		return chat.Errorf(chat.CodeInvalid, "What to do with a member? There is: parleyd member add.")
+	}
+	fs := flag.NewFlagSet("member add", flag.ContinueOnError)
+	pl := placeFlags(fs)
+	add := protocol.MemberAdd{}
+	fs.StringVar(&add.Email, "email", "", "e-mail to sign in with")
+	fs.StringVar(&add.Name, "name", "", "the member's name")
+	role := fs.String("role", string(chat.RoleAgent), "owner, admin, supervisor or agent")
+	var brands idList
+	fs.Var(&brands, "brand", "id of a brand the member may see; may be repeated; none: all brands")
+	fromStdin, asJSON := passwordFlags(fs)
+	if _, err := parse(fs, args[1:], p.getenv); err != nil {
+		return err
+	}
+	if add.Password, err = p.password(*fromStdin); err != nil {
+		return err
+	}
+	add.Role, add.Brands = chat.Role(*role), brands
+	srv, err := p.backend(ctx, pl, "", "")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, shutdown(srv)) }()
+	m, err := srv.AddMember(ctx, add)
+	if err != nil {
+		return err
+	}
+	return p.say(*asJSON, m, "%s may sign in with %s.\n", m.Name, m.Email)
+}
+
+func (p program) serve(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("serve", flag.ContinueOnError)
+	pl := placeFlags(fs)
+	listen := fs.String("listen", "127.0.0.1:8787", "address to serve on")
+	public := fs.String("public-url", "", "where customers reach this server; default: http:// and --listen")
+	if _, err := parse(fs, args, p.getenv); err != nil {
+		return err
+	}
+	srv, err := p.backend(ctx, pl, *listen, *public)
+	if err != nil {
+		return err
+	}
+	if err := srv.Start(); err != nil {
+		return errors.Join(err, shutdown(srv))
+	}
+	<-ctx.Done()
+	return shutdown(srv)
+}
+
+func (p program) demo(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
+	pl := placeFlags(fs)
+	conversations := fs.Int("conversations", 2000, "how many conversations")
+	messages := fs.Int("messages", 60_000, "how many messages in all")
+	seed := fs.Int64("seed", 1, "the same seed makes the same data")
+	if _, err := parse(fs, args, p.getenv); err != nil {
+		return err
+	}
+	if *conversations < 1 || *messages < *conversations {
+		return chat.Invalid("messages", "At least one conversation is wanted, and at least one message for each.")
+	}
+	st, err := p.store(ctx, pl)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	files, err := blob.Open(filepath.Join(*pl.data, "files"))
+	if err != nil {
+		return err
+	}
+	set := demo.Generate(demo.Options{Conversations: *conversations, Messages: *messages, Seed: *seed, Now: chat.TimeOf(time.Now())})
+	started := time.Now()
+	if err := server.ImportDemo(ctx, st, files, set); err != nil {
+		return err
+	}
+	took := time.Since(started)
+	fmt.Fprintf(p.stdout, "%d conversations with %d messages in %s (%.0f messages/s).\nSign in as any of these with the password %s:\n",
+		*conversations, *messages, took.Round(time.Millisecond), float64(*messages)/took.Seconds(), demo.Password)
+	for _, m := range set.Members {
+		fmt.Fprintf(p.stdout, "  %-34s %-12s %s\n", m.Email, m.Role, m.Name)
+	}
+	return nil
+}
+
+func (p program) migrate(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("migrate", flag.ContinueOnError)
+	pl := placeFlags(fs)
+	if _, err := parse(fs, args, p.getenv); err != nil {
+		return err
+	}
+	st, err := p.store(ctx, pl) // opening migrates
+	if err != nil {
+		return err
+	}
+	fmt.Fprintln(p.stdout, "The database is up to date.")
+	return st.Close()
+}
+
+func (p program) backup(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("backup", flag.ContinueOnError)
+	pl := placeFlags(fs)
+	file, err := p.fileArgument(fs, args)
+	if err != nil {
+		return err
+	}
+	st, err := p.store(ctx, pl)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	if err := st.Backup(ctx, file); err != nil {
+		return err
+	}
+	fmt.Fprintf(p.stdout, "The database is in %s. Copy the folder files as well.\n", file)
+	return nil
+}
+
+func (p program) restore(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("restore", flag.ContinueOnError)
+	pl := placeFlags(fs)
+	file, err := p.fileArgument(fs, args)
+	if err != nil {
+		return err
+	}
+	if err := pl.check(); err != nil {
+		return err
+	}
+	if err := store.Restore(ctx, file, pl.options(p.logger())); err != nil {
+		return err
+	}
+	fmt.Fprintln(p.stdout, "Restored. Desktops will notice and load anew.")
+	return nil
+}
+
+func (p program) check(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("check", flag.ContinueOnError)
+	pl := placeFlags(fs)
+	if _, err := parse(fs, args, p.getenv); err != nil {
+		return err
+	}
+	st, err := p.store(ctx, pl)
+	if err != nil {
+		return err
+	}
+	defer st.Close()
+	found, err := st.Check(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range found {
+		fmt.Fprintln(p.stdout, d)
+	}
+	if len(found) > 0 {
+		return chat.Errorf(chat.CodeConflict, "%d values differ from a recount.", len(found))
+	}
+	fmt.Fprintln(p.stdout, "Every derived value agrees with a recount, and the change log has no gap.")
+	return nil
+}
+
+func (p program) version(context.Context, []string) error {
+	_, err := fmt.Fprintf(p.stdout, "parleyd %s, protocol %s\n", version, protocol.Version)
+	return err
+}
+
+func (p program) fileArgument(fs *flag.FlagSet, args []string) (string, error) {
+	rest, err := parse(fs, args, p.getenv)
+	if err != nil {
+		return "", err
+	}
+	if len(rest) != 1 {
+		return "", chat.Errorf(chat.CodeInvalid, "One file is wanted: parleyd %s FILE.", fs.Name())
+	}
+	return rest[0], nil
+}
+
+func passwordFlags(fs *flag.FlagSet) (fromStdin, asJSON *bool) {
+	return fs.Bool("password-stdin", false, "read the password from standard input"),
+		fs.Bool("json", false, "answer as JSON")
+}
+
+// password reads one line. A password never stands on the command line, where
+// every process of the machine could read it.
+func (p program) password(fromStdin bool) (string, error) {
+	if !fromStdin {
+		return "", chat.Invalid("password-stdin", "Give the password on standard input, with --password-stdin.")
+	}
+	line, err := bufio.NewReader(io.LimitReader(p.stdin, 4096)).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return "", fmt.Errorf("read password: %w", err)
+	}
+	return strings.TrimRight(line, "\r\n"), nil
+}
+
+// say prints an answer for people, or the value as JSON.
+func (p program) say(asJSON bool, v any, format string, args ...any) error {
+	if asJSON {
+		return json.NewEncoder(p.stdout).Encode(v)
+	}
+	_, err := fmt.Fprintf(p.stdout, format, args...)
+	return err
+}
+
+func shutdown(srv *server.Server) error {
+	ctx, cancel := context.WithTimeout(context.Background(), drain)
+	defer cancel()
+	return srv.Shutdown(ctx)
+}

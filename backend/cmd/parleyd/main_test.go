@@ -1,0 +1,90 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"parley/backend/protocol"
+)
+
+// run does one call of parleyd and gives its exit code and what it printed.
+func run(t *testing.T, stdin string, args ...string) (int, string, string) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	p := program{stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}
+	code := p.run(context.Background(), args)
+	return code, out.String(), errs.String()
+}
+
+func TestInitMemberBackupRestoreCheck(t *testing.T) {
+	data, restored := t.TempDir(), t.TempDir()
+	code, out, errs := run(t, "correct horse battery\n", "init", "--data", data, "--workspace", "Northwind", "--email", "owner@example.com", "--password-stdin", "--json")
+	if code != 0 {
+		t.Fatalf("init: %d %s", code, errs)
+	}
+	var created protocol.Created
+	if err := json.Unmarshal([]byte(out), &created); err != nil || created.Channel.Slug == "" || created.Channel.Key == "" || created.Workspace.IsZero() {
+		t.Fatalf("init printed %q (%v)", out, err)
+	}
+	if code, _, errs := run(t, "correct horse battery", "init", "--data", data, "--workspace", "Again", "--email", "o@example.com", "--password-stdin"); code == 0 || !strings.Contains(errs, "already") {
+		t.Errorf("a second init: %d %s", code, errs)
+	}
+	code, out, errs = run(t, "another long password", "member", "add", "--data", data, "--email", "ana@example.com", "--name", "Ana",
+		"--role", "agent", "--brand", created.Brand.String(), "--password-stdin", "--json")
+	if code != 0 || !strings.Contains(out, created.Brand.String()) || strings.Contains(out, "password") {
+		t.Fatalf("member add: %d %s %s", code, out, errs)
+	}
+	if code, _, errs := run(t, "x", "member", "add", "--data", data, "--email", "b@example.com", "--name", "B", "--role", "king", "--password-stdin"); code != 2 {
+		t.Errorf("unknown role: %d %s", code, errs)
+	}
+	if code, out, errs := run(t, "", "check", "--data", data); code != 0 {
+		t.Errorf("check: %d %s %s", code, out, errs)
+	}
+	file := filepath.Join(t.TempDir(), "backup.db")
+	if code, _, errs := run(t, "", "backup", file, "--data", data); code != 0 {
+		t.Fatalf("backup: %d %s", code, errs)
+	}
+	if code, _, errs := run(t, "", "restore", file, "--data", restored); code != 0 {
+		t.Fatalf("restore: %d %s", code, errs)
+	}
+	if code, _, _ := run(t, "", "restore", file, "--data", data); code == 0 {
+		t.Error("restore over a database that is in use")
+	}
+	if code, out, errs := run(t, "", "check", "--data", restored); code != 0 {
+		t.Errorf("check of the restored: %d %s %s", code, out, errs)
+	}
+}
+
+func TestDemoIsChecked(t *testing.T) {
+	data := t.TempDir()
+	code, out, errs := run(t, "", "demo", "--data", data, "--conversations", "60", "--messages", "900", "--seed", "7")
+	if code != 0 || !strings.Contains(out, "60 conversations with 900 messages") {
+		t.Fatalf("demo: %d %s %s", code, out, errs)
+	}
+	if code, out, errs := run(t, "", "check", "--data", data); code != 0 {
+		t.Errorf("check of the demo: %d %s %s", code, out, errs)
+	}
+}
+
+func TestUsage(t *testing.T) {
+	for name, tt := range map[string]struct {
+		args []string
+		code int
+		says string
+	}{
+		"nothing": {nil, 0, "parleyd serve"}, "help": {[]string{"serve", "--help"}, 0, "-listen"},
+		"unknown subcommand": {[]string{"sevre"}, 2, "sevre"}, "no data folder": {[]string{"check"}, 2, "--data"},
+		"no password": {[]string{"init", "--data", "x"}, 2, "--password-stdin"}, "backup without a file": {[]string{"backup", "--data", "x"}, 2, "FILE"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			code, out, errs := run(t, "", tt.args...)
+			if code != tt.code || !strings.Contains(out+errs, tt.says) {
+				t.Errorf("exit %d, said %s%s", code, out, errs)
+			}
+		})
+	}
+}

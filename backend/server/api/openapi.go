@@ -1,0 +1,166 @@
+package api
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"regexp"
+	"strconv"
+	"strings"
+
+	"parley/backend/chat"
+	"parley/backend/protocol"
+)
+
+// CommandKind describes one kind of command: what its args look like and what
+// the data of its answer is.
+type CommandKind struct {
+	Kind    string
+	Args    any
+	Data    any
+	Summary string
+}
+
+// CommandKinds is every kind the server knows, in the order of the protocol.
+func CommandKinds() []CommandKind {
+	return []CommandKind{
+		{protocol.MessageSend, protocol.MessageSendArgs{}, chat.Message{}, "Say something to the customer. Refused: newer_messages, held_by_other, too_soon, too_large, unsupported_part, blocked_contact, closed."},
+		{protocol.CommentAdd, protocol.CommentAddArgs{}, chat.Message{}, "Say something only colleagues see."},
+		{protocol.ConversationRead, protocol.ReadArgs{}, chat.Conversation{}, "Move the read position forward to upto."},
+		{protocol.ConversationUnread, protocol.ReadArgs{}, chat.Conversation{}, "Make a message and later ones unread again."},
+		{protocol.ConversationResolve, protocol.ConversationArgs{}, chat.Conversation{}, "Done for now; a customer's message reopens."},
+		{protocol.ConversationReopen, protocol.ConversationArgs{}, chat.Conversation{}, "Open again."},
+		{protocol.ConversationAssign, protocol.AssignArgs{}, chat.Conversation{}, "Make a member responsible; null: nobody."},
+		{protocol.HandoffAccept, protocol.ConversationArgs{}, chat.Conversation{}, "Take the conversation firmly. Refused: held_by_other, closed."},
+		{protocol.HandoffRelease, protocol.ConversationArgs{}, chat.Conversation{}, "Give it back."},
+		{protocol.ContactUpdate, protocol.ContactUpdateArgs{}, chat.Contact{}, "Change name, e-mail, phone; absent fields stay."},
+		{protocol.DraftPut, protocol.DraftPutArgs{}, chat.Draft{}, "Keep what is typed; empty text drops it."},
+		{protocol.DraftDrop, protocol.ConversationArgs{}, struct{}{}, "Forget what was typed."},
+		{protocol.SettingsPut, protocol.SettingsPutArgs{}, chat.Workspace{}, "Change the workspace's settings. Needs an administrator."},
+		{protocol.MePut, protocol.MePutArgs{}, chat.Member{}, "Change one's own name and choices."},
+	}
+}
+
+var pathParam = regexp.MustCompile(`\{([a-z0-9_]+)\}`)
+
+// Document makes the OpenAPI 3.1 document of a route table.
+func Document(routes []Route, version string) ([]byte, error) {
+	if version == "" {
+		version = "0"
+	}
+	s := newSchemas()
+	paths := map[string]object{}
+	for _, r := range routes {
+		if paths[r.Path] == nil {
+			paths[r.Path] = object{}
+		}
+		paths[r.Path][strings.ToLower(r.Method)] = operation(s, r)
+	}
+	s.components["Command"].(object)["oneOf"] = commandKinds(s)
+	doc := object{
+		"openapi": "3.1.0",
+		"info": object{"title": "Parley", "version": version, "license": object{"name": "AGPL-3.0-or-later", "identifier": "AGPL-3.0-or-later"},
+			"description": "The protocol between the desktop, the widget, other programs and parleyd. Errors are RFC 9457 problem documents with a stable code. Send Parley-Protocol: 1."},
+		"servers": []object{{"url": "/"}},
+		"paths":   paths,
+		"components": object{"schemas": s.components, "securitySchemes": object{
+			"member":  object{"type": "http", "scheme": "bearer", "description": "The token of POST /v1/session."},
+			"visitor": object{"type": "apiKey", "in": "header", "name": "Authorization", "description": "Visitor TOKEN, of POST /v1/visitor/session."}}},
+	}
+	out, err := json.MarshalIndent(doc, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("encode document: %w", err)
+	}
+	return append(out, '\n'), nil
+}
+
+// commandKinds describes kind and args of each command together.
+func commandKinds(s *schemas) []object {
+	var out []object
+	for _, k := range CommandKinds() {
+		out = append(out, object{"title": k.Kind, "description": k.Summary + " The answer's data: " + describe(k.Data) + ".",
+			"properties": object{"kind": object{"const": k.Kind}, "args": s.of(k.Args)}, "required": []string{"kind", "args"}})
+		s.of(k.Data)
+	}
+	return out
+}
+
+func operation(s *schemas, r Route) object {
+	op := object{"summary": r.Summary, "operationId": operationID(r), "responses": responses(s, r)}
+	if params := parameters(r); len(params) > 0 {
+		op["parameters"] = params
+	}
+	switch r.Access {
+	case Member:
+		op["security"] = []object{{"member": []string{}}}
+		op["x-needs"] = string(r.needs)
+	case FirstFrame:
+		op["security"] = []object{{"member": []string{}}, {}}
+		op["x-needs"] = string(r.needs)
+	case Visitor:
+		op["security"] = []object{{"visitor": []string{}}}
+	}
+	switch {
+	case r.Body != nil:
+		op["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": s.of(r.Body)}}}
+	case r.BodyType != "":
+		op["requestBody"] = object{"required": true, "content": object{r.BodyType: object{}}}
+	}
+	return op
+}
+
+func responses(s *schemas, r Route) object {
+	ok := object{"description": http.StatusText(r.Status)}
+	switch {
+	case r.AnswerType == ndjson:
+		ok["description"] = "One JSON object per line: BootstrapHead, then BootstrapLine, at last BootstrapEnd."
+		s.of(protocol.BootstrapHead{})
+		s.of(protocol.BootstrapEnd{})
+		ok["content"] = object{ndjson: object{"schema": s.of(r.Answer)}}
+	case r.AnswerType != "":
+		ok["content"] = object{r.AnswerType: object{}}
+	case r.Answer != nil:
+		ok["content"] = object{"application/json": object{"schema": s.of(r.Answer)}}
+	}
+	out := object{strconv.Itoa(r.Status): ok,
+		"default": object{"description": "A problem document.", "content": object{"application/problem+json": object{"schema": s.of(protocol.Problem{})}}}}
+	if r.Method == http.MethodPut {
+		out["308"] = object{"description": "More is wanted; the Range header says how far it got."}
+	}
+	return out
+}
+
+func parameters(r Route) []object {
+	var out []object
+	for _, m := range pathParam.FindAllStringSubmatch(r.Path, -1) {
+		schema := object{"type": "string"}
+		switch m[1] {
+		case "id":
+			schema["format"] = "uuid"
+		case "sha256":
+			schema["pattern"] = "^[0-9a-f]{64}$"
+		}
+		out = append(out, object{"name": m[1], "in": "path", "required": true, "schema": schema})
+	}
+	for _, q := range r.Query {
+		schema := object{"type": q.Kind}
+		if q.Kind == "uuid" {
+			schema = object{"type": "string", "format": "uuid"}
+		}
+		p := object{"name": q.Name, "in": "query", "schema": schema}
+		if q.Needed {
+			p["required"] = true
+		}
+		if q.Meaning != "" {
+			p["description"] = q.Meaning
+		}
+		out = append(out, p)
+	}
+	return out
+}
+
+// operationID names an operation for generated clients: "get_conversations_id".
+func operationID(r Route) string {
+	path := strings.NewReplacer("{", "", "}", "", ".", "_", "/", "_").Replace(strings.TrimPrefix(r.Path, "/"))
+	return strings.ToLower(r.Method) + "_" + strings.TrimPrefix(path, "v1_")
+}
