@@ -1,0 +1,121 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+	"strings"
+
+	"parley/backend/chat"
+	"parley/backend/protocol"
+	"parley/backend/server/inbox"
+)
+
+// postMessage stores what the visitor says, once per id.
+func (c *Channel) postMessage(w http.ResponseWriter, r *http.Request) error {
+	v, err := c.visitor(w, r)
+	if err != nil {
+		return err
+	}
+	if err := c.limits.messages.take(string(v.TokenHash), 1); err != nil {
+		return err
+	}
+	body, err := readBody(w, r)
+	if err != nil {
+		return err
+	}
+	id, parts, err := decodeSend(body)
+	if err != nil {
+		return err
+	}
+	m, err := c.inbox.Say(r.Context(), v, id, parts)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, protocol.VisitorSent{Message: c.visitorMessage(r.Context(), v, m)})
+}
+
+// decodeSend reads and checks the body of POST /v1/visitor/messages.
+func decodeSend(body []byte) (chat.MessageID, []chat.Part, error) {
+	var req struct { // protocol.VisitorSend with the id as text, so that a bad one is named
+		ID    string                 `json:"id"`
+		Text  string                 `json:"text"`
+		Files []protocol.VisitorFile `json:"files"`
+	}
+	var none chat.MessageID
+	if err := decode(body, &req); err != nil {
+		return none, nil, err
+	}
+	id, err := chat.ParseID[chat.Message](req.ID)
+	if err != nil || id.IsZero() {
+		return none, nil, chat.Invalid("id", "A message needs an id of its own: a UUID in its 36-character form.")
+	}
+	if err := chat.CheckText("text", req.Text, chat.MaxTextBytes); err != nil {
+		return none, nil, err
+	}
+	parts := []chat.Part{}
+	if strings.TrimSpace(req.Text) != "" {
+		parts = append(parts, chat.TextPart(req.Text))
+	}
+	for i, f := range req.Files {
+		field := "files." + strconv.Itoa(i)
+		if !isSHA256(f.SHA256) {
+			return none, nil, chat.Invalid(field+".sha256", "A file is named by the SHA-256 of its content, 64 hex digits.")
+		}
+		if err := checkLine(field+".name", f.Name, maxFilename); err != nil {
+			return none, nil, err
+		}
+		parts = append(parts, chat.Part{Kind: chat.PartFile, SHA256: f.SHA256, Name: baseName(f.Name)})
+	}
+	if len(parts) == 0 {
+		return none, nil, chat.Invalid("text", "The message is empty.")
+	}
+	if len(parts) > chat.MaxParts {
+		return none, nil, chat.Invalid("files", "A message has at most %d parts.", chat.MaxParts)
+	}
+	return id, parts, nil
+}
+
+// getMessages gives everything the visitor may see after a number.
+func (c *Channel) getMessages(w http.ResponseWriter, r *http.Request) error {
+	v, err := c.visitor(w, r)
+	if err != nil {
+		return err
+	}
+	if err := c.limits.reads.take(string(v.TokenHash), 1); err != nil {
+		return err
+	}
+	after, err := decodeAfter(r.URL.Query().Get("after"))
+	if err != nil {
+		return err
+	}
+	page, err := c.page(r.Context(), v, after)
+	if err != nil {
+		return err
+	}
+	return writeJSON(w, http.StatusOK, page)
+}
+
+func decodeAfter(s string) (int64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	after, err := strconv.ParseInt(s, 10, 64)
+	if err != nil || after < 0 || after >= 1<<53 {
+		return 0, chat.Invalid("after", "The number of a message is wanted, 0 for the beginning.")
+	}
+	return after, nil
+}
+
+// page reads what the visitor may see after a number.
+func (c *Channel) page(ctx context.Context, v inbox.Visitor, after int64) (protocol.VisitorMessages, error) {
+	from, to, msgs, err := c.inbox.VisitorMessages(ctx, v, after)
+	if err != nil {
+		return protocol.VisitorMessages{}, err
+	}
+	out := protocol.VisitorMessages{From: from, To: to, Messages: make([]protocol.VisitorMessage, 0, len(msgs))}
+	for _, m := range msgs {
+		out.Messages = append(out.Messages, c.visitorMessage(ctx, v, m))
+	}
+	return out, nil
+}

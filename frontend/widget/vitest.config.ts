@@ -1,0 +1,8 @@
+import { defineConfig } from "vitest/config";
+
+// Pure logic only: what needs a browser and a server is tested from Go, in
+// backend/server/channel/web.
+export default defineConfig({
+  root: import.meta.dirname,
+  test: { include: ["test/**/*.test.ts"], environment: "node" },
+});
