@@ -1,0 +1,13 @@
+import type { Theme } from '../state/settings.svelte';
+
+/** Puts a theme on the page; "system" follows the system until the returned function is called. */
+export function followTheme(theme: Theme): () => void {
+  const dark = matchMedia('(prefers-color-scheme: dark)');
+  const apply = (): void => {
+    document.documentElement.dataset.theme = theme === 'system' ? (dark.matches ? 'dark' : 'light') : theme;
+  };
+  apply();
+  if (theme !== 'system') return () => undefined;
+  dark.addEventListener('change', apply);
+  return () => dark.removeEventListener('change', apply);
+}

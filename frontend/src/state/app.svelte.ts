@@ -1,0 +1,144 @@
+import { failureOf, type Backend } from '../backend/backend';
+import type { Account, AppState, Brand, Channel, Counts, Failure, Member } from '../domain/types';
+
+/**
+ * App is what the whole window shares: the state of the program, what is
+ * selected, and the counts. Lists and threads own their rows themselves.
+ */
+export class App {
+  /** Null until the program has answered for the first time. */
+  state = $state.raw<AppState | null>(null);
+  counts = $state.raw<Counts | null>(null);
+  /** Why there is no state, if reading it failed. */
+  failure = $state.raw<Failure | null>(null);
+  /** The brand the inbox is scoped to; empty for all brands. */
+  brand = $state('');
+  /** The conversation in front of the agent; empty for none. */
+  selected = $state('');
+  /** Whether the contact card is in view. */
+  panelOpen = $state(true);
+
+  private readonly membersById = $derived(new Map(this.state?.members.map((m) => [m.id, m])));
+  private readonly channelsById = $derived(new Map(this.state?.channels.map((c) => [c.id, c])));
+  private readonly brandsById = $derived(new Map(this.state?.brands.map((b) => [b.id, b])));
+  private off: (() => void)[] = [];
+
+  constructor(readonly backend: Backend) {}
+
+  get me(): Member | null {
+    return this.state?.me ?? null;
+  }
+
+  /** The account that is open. */
+  get account(): Account | undefined {
+    return this.state?.accounts.find((account) => account.id === this.state?.account);
+  }
+
+  member(id: string | null | undefined): Member | undefined {
+    return id ? this.membersById.get(id) : undefined;
+  }
+
+  channel(id: string | null | undefined): Channel | undefined {
+    return id ? this.channelsById.get(id) : undefined;
+  }
+
+  brandOf(id: string | null | undefined): Brand | undefined {
+    return id ? this.brandsById.get(id) : undefined;
+  }
+
+  /** Reads the state and keeps it up to date until stop. */
+  async start(): Promise<void> {
+    this.off = [
+      this.backend.on('state', () => void this.refresh()),
+      this.backend.on('counts', () => void this.refreshCounts()),
+    ];
+    await Promise.all([this.refresh(), this.refreshCounts()]);
+  }
+
+  stop(): void {
+    for (const off of this.off) off();
+    this.off = [];
+  }
+
+  private readonly readState = latest(
+    () => this.backend.state(),
+    (state) => {
+      if (this.state && this.state.account !== state.account) this.forget();
+      this.state = state;
+      this.failure = null;
+    },
+    (cause) => {
+      // What is on the screen stays; only a first read that fails is an error page.
+      if (!this.state) this.failure = failureOf(cause);
+    },
+  );
+
+  private readonly readCounts = latest(
+    () => this.backend.counts(this.brand),
+    (counts) => {
+      this.counts = counts;
+    },
+    () => undefined, // counts that cannot be read stay as they were; the list says what is wrong
+  );
+
+  refresh(): Promise<void> {
+    return this.readState();
+  }
+
+  refreshCounts(): Promise<void> {
+    return this.readCounts();
+  }
+
+  /** Puts a conversation in front of the agent. */
+  select(id: string): void {
+    if (this.selected === id) return;
+    this.selected = id;
+    this.backend.viewing(id).catch(() => undefined); // a hint to colleagues, nothing depends on it
+  }
+
+  /** Scopes the inbox to a brand, or to all with "". */
+  scope(brand: string): void {
+    if (this.brand === brand) return;
+    this.brand = brand;
+    void this.refreshCounts();
+  }
+
+  /** Another account: nothing of the former one may stay on the screen. */
+  private forget(): void {
+    this.selected = '';
+    this.brand = '';
+    this.counts = null;
+    void this.refreshCounts();
+  }
+}
+
+/**
+ * Makes a reader that never overlaps itself: asked while it reads, it reads
+ * once more afterwards, so the last answer is never older than the last event.
+ */
+export function latest<T>(
+  read: () => Promise<T>,
+  done: (value: T) => void,
+  failed: (cause: unknown) => void,
+): () => Promise<void> {
+  let running: Promise<void> | undefined;
+  let again = false;
+  const run = async (): Promise<void> => {
+    do {
+      again = false;
+      try {
+        const value = await read();
+        done(value);
+      } catch (cause) {
+        failed(cause);
+      }
+    } while (again);
+  };
+  return () => {
+    again = true;
+    running ??= run().finally(() => {
+      running = undefined;
+    });
+    return running;
+  };
+}

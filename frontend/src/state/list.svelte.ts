@@ -1,0 +1,256 @@
+import { failureOf, type Backend } from '../backend/backend';
+import type { Failure, ListPage, ListRow, Quick } from '../domain/types';
+
+/** What the list is asked for. */
+export interface Asked {
+  brand: string;
+  quick: Quick;
+  search: string;
+  oldest: boolean;
+}
+
+interface Page {
+  cursor: string;
+  rows: ListRow[];
+  next: string;
+}
+
+const pageSize = 60;
+/** Pages read again from the top when the order is brought up to date. */
+const headPages = 2;
+
+/**
+ * ChatList is the loaded part of the chat list. It asks for page after page as
+ * the view moves down, and reads what is in view again when something changed.
+ *
+ * While it is held (the pointer is over it, keys move through it, or the view
+ * is scrolled down) rows keep their place: their content is brought up to date where
+ * they stand, and what would move or arrive is counted in `arrivals` until the
+ * list is let go or the agent asks for it.
+ */
+export class ChatList {
+  asked = $state.raw<Asked>({ brand: '', quick: 'all', search: '', oldest: false });
+  pages = $state.raw<Page[]>([]);
+  /** Nothing has been read yet for what was asked. */
+  loading = $state(true);
+  failure = $state.raw<Failure | null>(null);
+  /** Chats in which a customer wrote while the list was held, and which stand elsewhere now. */
+  arrivals = $state(0);
+
+  readonly rows = $derived(distinct(this.pages));
+  /** What the rows on the screen answer; differs from asked while reading. */
+  answered = $state.raw<Asked | null>(null);
+
+  private readonly positions = $derived(new Map(this.rows.map((row, i) => [row.conversation.id, i])));
+  private holds = 0;
+  /** The customer messages each row had when it got its place. */
+  private placed = new Map<string, number>();
+  /** Rows stand elsewhere than they should by now. */
+  private displaced = false;
+  private inView = { first: 0, last: 0 };
+  private generation = 0;
+  private stale = false;
+  private updating: Promise<void> | null = null;
+  private more: Promise<void> | null = null;
+
+  constructor(private readonly backend: Backend) {}
+
+  /** The place of a conversation among the loaded rows, or -1. */
+  indexOf(id: string): number {
+    return this.positions.get(id) ?? -1;
+  }
+
+  /** The conversation `step` rows from another one, or the first where that one is not shown. */
+  async neighbour(id: string, step: 1 | -1): Promise<string> {
+    const at = this.indexOf(id);
+    if (at < 0) return this.rows[0]?.conversation.id ?? '';
+    if (at + step >= this.rows.length) await this.loadMore();
+    return this.rows[at + step]?.conversation.id ?? id;
+  }
+
+  /** Asks for another list. The rows on the screen stay until the answer is here. */
+  async ask(change: Partial<Asked>): Promise<void> {
+    this.asked = { ...this.asked, ...change };
+    await this.reload();
+  }
+
+  /** Reads from the top and forgets what was loaded further down. */
+  async reload(): Promise<void> {
+    const generation = ++this.generation;
+    const asked = this.asked;
+    try {
+      const page = await this.read('', asked);
+      if (generation !== this.generation) return; // a newer question is on its way
+      this.place([{ cursor: '', ...page }]);
+      this.answered = asked;
+      this.inView = { first: 0, last: 0 };
+    } catch (cause) {
+      if (generation !== this.generation) return;
+      this.failure = failureOf(cause);
+    }
+    this.loading = false;
+  }
+
+  /** Tells which rows are drawn; loads further down when the end comes near. */
+  async view(first: number, last: number): Promise<void> {
+    this.inView = { first, last };
+    if (this.displaced && !this.held) await this.changed(); // back at the top: everything in its place again
+    if (last >= this.rows.length - pageSize / 2) await this.loadMore();
+  }
+
+  /** Loads the next page at the end, once at a time. */
+  loadMore(): Promise<void> {
+    const end = this.pages.at(-1);
+    if (!end || end.next === '') return Promise.resolve();
+    this.more ??= this.append(end.next).finally(() => {
+      this.more = null;
+    });
+    return this.more;
+  }
+
+  private async append(cursor: string): Promise<void> {
+    const generation = this.generation;
+    try {
+      const page = await this.read(cursor);
+      if (generation === this.generation && this.pages.at(-1)?.next === cursor) {
+        this.pages = [...this.pages, { cursor, ...page }];
+        for (const { conversation } of page.rows) this.placed.set(conversation.id, conversation.in_number);
+      }
+    } catch (cause) {
+      if (generation === this.generation) this.failure = failureOf(cause);
+    }
+  }
+
+  /** Keeps rows in their places until the returned function is called. */
+  hold(): () => void {
+    this.holds++;
+    let held = true;
+    return () => {
+      if (!held) return;
+      held = false;
+      this.holds--;
+      if (this.holds === 0 && this.displaced) void this.changed();
+    };
+  }
+
+  private get held(): boolean {
+    // An empty list has nothing that could move under the pointer.
+    if (this.rows.length === 0) return false;
+    return this.holds > 0 || this.inView.first > 0;
+  }
+
+  /** Something changed in the cache: brings the rows up to date, one read at a time. */
+  changed(): Promise<void> {
+    this.stale = true;
+    this.updating ??= this.update().finally(() => {
+      this.updating = null;
+    });
+    return this.updating;
+  }
+
+  private async update(): Promise<void> {
+    try {
+      while (this.stale) {
+        this.stale = false;
+        await (this.held ? this.refreshInPlace() : this.reorder());
+      }
+    } catch (cause) {
+      this.failure = failureOf(cause);
+    }
+  }
+
+  /** Reads the head again, page by page, in today's order. */
+  private async reorder(): Promise<void> {
+    const generation = this.generation;
+    const wanted = Math.max(1, Math.min(this.pages.length, headPages));
+    const pages: Page[] = [];
+    let cursor = '';
+    do {
+      const page = await this.read(cursor);
+      pages.push({ cursor, ...page });
+      cursor = page.next;
+    } while (pages.length < wanted && cursor !== '');
+    if (generation !== this.generation) return;
+    if (this.held) {
+      this.stale = true; // the pointer came in meanwhile: nothing may move under it
+      return;
+    }
+    this.place(pages);
+    this.answered = this.asked;
+    this.loading = false;
+  }
+
+  /** New content into the rows where they stand; counts what would move. */
+  private async refreshInPlace(): Promise<void> {
+    const generation = this.generation;
+    const { first, last } = this.inView;
+    const touched = this.pages.filter((_, i) => i === 0 || within(this.pages, i, first, last));
+    const fresh = await Promise.all(touched.map((page) => this.read(page.cursor)));
+    if (generation !== this.generation) return;
+    const byId = new Map(fresh.flatMap((page) => page.rows).map((row) => [row.conversation.id, row]));
+    const moved = this.moved(fresh[0]?.rows ?? []);
+    this.displaced = touched.some((page, i) => !sameOrder(page.rows, fresh[i]?.rows ?? []));
+    this.arrivals = moved.filter((row) => this.isNews(row)).length;
+    this.pages = this.pages.map((page) =>
+      page.rows.some((row) => byId.has(row.conversation.id))
+        ? { ...page, rows: page.rows.map((row) => byId.get(row.conversation.id) ?? row) }
+        : page,
+    );
+  }
+
+  /** The rows of a fresh head that moved up or arrived, compared with what is shown. */
+  private moved(head: ListRow[]): ListRow[] {
+    const moved: ListRow[] = [];
+    // From the bottom up, rows in their old order have kept their place. What stands
+    // below the last of them only moved up because others left.
+    let limit = Number.POSITIVE_INFINITY;
+    for (const row of head.toReversed()) {
+      const place = this.indexOf(row.conversation.id);
+      if (place >= 0 && place < limit) limit = place;
+      else if (limit !== Number.POSITIVE_INFINITY) moved.push(row);
+    }
+    return moved;
+  }
+
+  /** Whether the customer has written since the row got its place; an answer of ours is no news. */
+  private isNews(row: ListRow): boolean {
+    return row.conversation.in_number > (this.placed.get(row.conversation.id) ?? -1);
+  }
+
+  /** Puts pages on the screen in an order that is true now. */
+  private place(pages: Page[]): void {
+    this.pages = pages;
+    this.placed = new Map(this.rows.map((row) => [row.conversation.id, row.conversation.in_number]));
+    this.arrivals = 0;
+    this.displaced = false;
+    this.failure = null;
+  }
+
+  private read(cursor: string, asked: Asked = this.asked): Promise<ListPage> {
+    return this.backend.list({ ...asked, cursor, limit: pageSize });
+  }
+}
+
+/** The rows of all pages, each conversation once: pages read at different times may overlap. */
+function distinct(pages: Page[]): ListRow[] {
+  const seen = new Set<string>();
+  const rows: ListRow[] = [];
+  for (const page of pages) {
+    for (const row of page.rows) {
+      if (seen.has(row.conversation.id)) continue;
+      seen.add(row.conversation.id);
+      rows.push(row);
+    }
+  }
+  return rows;
+}
+
+function sameOrder(a: ListRow[], b: ListRow[]): boolean {
+  return a.length === b.length && a.every((row, i) => row.conversation.id === b[i]?.conversation.id);
+}
+
+function within(pages: Page[], index: number, first: number, last: number): boolean {
+  const start = pages.slice(0, index).reduce((sum, page) => sum + page.rows.length, 0);
+  const end = start + (pages[index]?.rows.length ?? 0);
+  return start <= last && end > first;
+}

@@ -1,0 +1,426 @@
+import { failureOf } from '../backend/backend';
+import type { ConversationView, Failure, Message, OutboxEntry, ThreadPage } from '../domain/types';
+import { isFromCustomer, mergeMessages, rowsOf, topOf, trimMessages, type Row, type Top } from '../domain/thread';
+import { latest, type App } from './app.svelte';
+import type { Settings } from './settings.svelte';
+import { TypingLine } from './typing.svelte';
+
+/** How many messages one page holds. */
+export const pageSize = 50;
+
+/** How many threads stay in memory, so that going back to one costs nothing. */
+const keptThreads = 24;
+
+/** Where a thread was left: a row and how far below the top edge it stood. */
+export interface Place {
+  key: string;
+  offset: number;
+}
+
+/**
+ * Thread is the loaded part of one conversation: what the cache gave, kept in
+ * the order of the server's numbers. It holds a bounded window of the thread,
+ * whatever the thread's length.
+ */
+export class Thread {
+  view = $state.raw<ConversationView | null>(null);
+  messages = $state.raw<readonly Message[]>([]);
+  pending = $state.raw<readonly OutboxEntry[]>([]);
+  /** Number of the newest message there is. */
+  head = $state(0);
+  complete = $state(false);
+  /** The program is filling a hole in this thread. */
+  loading = $state(false);
+  /** The first page has been read. */
+  ready = $state(false);
+  failure = $state.raw<Failure | null>(null);
+  /** The read position when the thread was opened: above it stands the "New messages" line. */
+  unreadAfter = $state<number | null>(null);
+  /** Highest number that has been in front of the agent. */
+  seen = $state(0);
+
+  readonly rows: readonly Row[] = $derived.by(() =>
+    rowsOf(this.messages, {
+      unreadAfter: this.unreadAfter,
+      pending: this.atHead ? this.pending : [],
+      me: this.app.me?.id ?? '',
+    }),
+  );
+  readonly top: Top = $derived.by(() => topOf(this.messages, this.complete, this.offline));
+  /** The newest message is loaded: nothing is hidden below. */
+  readonly atHead = $derived((this.messages.at(-1)?.number ?? 0) >= this.head);
+  readonly offline = $derived.by(() => !online(this.app.state?.connection.status));
+  /** What others said below the last message that was in view. */
+  readonly below = $derived.by(() => {
+    if (!this.atHead) return Math.max(0, this.head - this.seen);
+    const me = this.app.me?.id ?? '';
+    return this.messages.filter((m) => m.number > this.seen && m.kind !== 'event' && m.author.id !== me).length;
+  });
+
+  /** Ends what the thread derives; the store sets it. */
+  end: () => void = () => undefined;
+  /** Where the reader left it; null: at the newest message. */
+  place: Place | null = null;
+  /** Heights of rows, kept so that coming back paints right the first time. */
+  heights = new Map<string, number>();
+  heightsWidth = 0;
+  /** Read, but not shown before scrolling is idle, so that nothing jumps. */
+  private older: ThreadPage | null = null;
+  private olderAsked = false;
+  private newerAsked = false;
+  private opening = true;
+  private markedUpto = 0;
+
+  constructor(
+    readonly id: string,
+    private readonly app: App,
+  ) {}
+
+  /** The newest number that is loaded. */
+  get last(): number {
+    return this.messages.at(-1)?.number ?? 0;
+  }
+
+  /** Brings the loaded part up to date; never overlaps itself. */
+  readonly refresh = latest(
+    () => this.read(),
+    () => {
+      this.failure = null;
+      this.ready = true;
+    },
+    (cause) => {
+      this.failure = failureOf(cause);
+    },
+  );
+
+  /** Called when the agent comes (back) to the thread. */
+  reopen(): Promise<void> {
+    this.opening = true;
+    return this.refresh();
+  }
+
+  private async read(): Promise<void> {
+    const backend = this.app.backend;
+    const [view, page] = await Promise.all([backend.conversation(this.id), backend.thread(this.id, this.nextQuery())]);
+    let first = page;
+    const conversation = view.conversation;
+    const fresh = this.messages.length === 0;
+    if (this.opening) {
+      const unread = conversation.unread > 0 ? conversation.read_number : null;
+      // The first unread message is further up than one page: open there.
+      if (fresh && unread !== null && (page.messages[0]?.number ?? 0) > unread + 1) {
+        first = await backend.thread(this.id, { around: unread + 1, limit: pageSize });
+      }
+      this.unreadAfter = unread;
+      this.opening = false;
+      this.markedUpto = conversation.read_number;
+      this.seen = Math.max(this.seen, conversation.read_number);
+    }
+    // The same answer again draws nothing again.
+    if (JSON.stringify(view) !== JSON.stringify(this.view)) this.view = view;
+    this.take(first, fresh);
+    this.head = Math.max(page.head, conversation.last_number, this.last);
+  }
+
+  private nextQuery(): { after?: number; limit: number } {
+    const first = this.messages[0];
+    if (!first || (this.atHead && this.messages.length <= pageSize)) return { limit: pageSize };
+    // Away from the newest message: exactly what is loaded is read again.
+    if (!this.atHead) return { after: first.number - 1, limit: this.messages.length };
+    return { after: first.number - 1, limit: this.messages.length + pageSize };
+  }
+
+  private take(page: ThreadPage, fresh: boolean): void {
+    const first = page.messages[0];
+    const last = this.last;
+    this.loading = page.loading;
+    this.setPending(page.pending);
+    if (fresh || !first) {
+      if (first) this.messages = page.messages;
+      if (fresh) this.complete = page.complete;
+      return;
+    }
+    if (first.number > last + 1) {
+      // More came than one page holds. Who reads at the bottom gets the newest
+      // page; who reads further up keeps what they read.
+      if (this.place !== null) return;
+      this.messages = page.messages;
+      this.complete = page.complete;
+      return;
+    }
+    const known = this.messages[0]?.number ?? 0;
+    this.messages = trimMessages(mergeMessages(this.messages, page.messages), this.place === null ? 'newer' : 'older');
+    const now = this.messages[0]?.number ?? 0;
+    if (first.number <= now) this.complete = page.complete;
+    else if (now > known) this.complete = false;
+  }
+
+  private setPending(pending: readonly OutboxEntry[]): void {
+    if (pending.length > 0 || this.pending.length > 0) this.pending = pending;
+  }
+
+  /** Reads the page above; the view shows it with commitOlder once it may. */
+  async loadOlder(): Promise<void> {
+    const first = this.messages[0];
+    if (this.olderAsked || this.older || this.complete || !first || first.number <= 1) return;
+    this.olderAsked = true;
+    try {
+      const page = await this.app.backend.thread(this.id, { before: first.number, limit: pageSize });
+      this.loading = page.loading;
+      if (page.messages.length > 0) this.older = page;
+      else if (page.complete) this.complete = true;
+    } catch (cause) {
+      this.failure = failureOf(cause);
+    } finally {
+      this.olderAsked = false;
+    }
+  }
+
+  /** Puts the page read by loadOlder above the others. Reports whether there was one. */
+  commitOlder(): boolean {
+    const page = this.older;
+    if (!page) return false;
+    this.older = null;
+    if ((page.messages.at(-1)?.number ?? 0) < (this.messages[0]?.number ?? 0) - 1) return false;
+    this.messages = trimMessages(mergeMessages(this.messages, page.messages), 'older');
+    this.complete = page.complete;
+    return true;
+  }
+
+  /** Reads the page below, after older pages have pushed it out. */
+  async loadNewer(): Promise<void> {
+    if (this.newerAsked || this.atHead || this.messages.length === 0) return;
+    this.newerAsked = true;
+    try {
+      const page = await this.app.backend.thread(this.id, { after: this.last, limit: pageSize });
+      this.loading = page.loading;
+      this.setPending(page.pending);
+      this.head = Math.max(this.head, page.head);
+      const before = this.messages[0]?.number ?? 0;
+      this.messages = trimMessages(mergeMessages(this.messages, page.messages), 'newer');
+      if ((this.messages[0]?.number ?? 0) > before) this.complete = false;
+    } catch (cause) {
+      this.failure = failureOf(cause);
+    } finally {
+      this.newerAsked = false;
+    }
+  }
+
+  /** Goes to the newest page, however far up the reader was. */
+  async toNewest(): Promise<void> {
+    this.place = null;
+    if (this.atHead) return;
+    const page = await this.app.backend.thread(this.id, { limit: pageSize });
+    this.messages = page.messages;
+    this.setPending(page.pending);
+    this.complete = page.complete;
+    this.head = Math.max(page.head, this.last);
+  }
+
+  /** Goes to the page around a number. */
+  async toNumber(number: number): Promise<void> {
+    if (this.messages.some((m) => m.number === number)) return;
+    const page = await this.app.backend.thread(this.id, { around: number, limit: pageSize });
+    if (page.messages.length === 0) return;
+    this.messages = page.messages;
+    this.complete = page.complete;
+    this.loading = page.loading;
+  }
+
+  /** The message with this id, if it is loaded. */
+  find(id: string | null | undefined): Message | undefined {
+    return id ? this.messages.find((m) => m.id === id) : undefined;
+  }
+
+  /** The view shows messages up to this number, and the agent is looking. */
+  show(number: number, looking: boolean, onOpen: boolean): void {
+    if (number > this.seen) this.seen = number;
+    if (!looking || !onOpen) return;
+    this.markRead();
+  }
+
+  /** Moves the read position to what has been in view, if anything is unread up to there. */
+  markRead(): void {
+    const conversation = this.view?.conversation;
+    if (!conversation || conversation.unread === 0 || this.seen <= this.markedUpto) return;
+    const upto = this.seen;
+    const covers = this.messages.some(
+      (m) => m.number > conversation.read_number && m.number <= upto && isFromCustomer(m),
+    );
+    if (!covers) return;
+    this.markedUpto = upto;
+    this.app.backend.markRead(this.id, upto).catch((cause: unknown) => {
+      this.markedUpto = conversation.read_number;
+      this.failure = failureOf(cause);
+    });
+  }
+
+  /** A later mark-as-read must work again. */
+  forgetMarked(): void {
+    this.markedUpto = 0;
+    this.unreadAfter = null;
+  }
+}
+
+function online(status: string | undefined): boolean {
+  return status === 'live' || status === 'catching_up' || status === 'connecting' || status === undefined;
+}
+
+/**
+ * ThreadStore owns the open conversation and remembers the last ones, so that
+ * going through chats paints from memory and refreshes behind.
+ */
+export class ThreadStore {
+  current = $state.raw<Thread | null>(null);
+  readonly typing: TypingLine;
+  private readonly kept = new Map<string, Thread>();
+  private readonly off: (() => void)[];
+
+  constructor(
+    readonly app: App,
+    private readonly settings: Settings,
+  ) {
+    const backend = app.backend;
+    this.typing = new TypingLine(backend, () => app.me?.id ?? '');
+    this.off = [
+      backend.on('thread', ({ conversation }) => this.changed(conversation)),
+      backend.on('list', ({ conversations }) => this.listChanged(conversations)),
+      backend.on('state', () => this.stateChanged()),
+    ];
+  }
+
+  /** Ends listening; for the window's end and for tests. */
+  dispose(): void {
+    for (const off of this.off) off();
+    this.typing.dispose();
+    this.current = null;
+    for (const id of this.kept.keys()) this.forget(id);
+  }
+
+  /** Puts a conversation in front; "" for none. */
+  open(id: string): void {
+    if (id === (this.current?.id ?? '')) return;
+    if (id === '') {
+      this.current = null;
+      return;
+    }
+    const thread = this.kept.get(id) ?? this.make(id);
+    // Moved to the end: the threads used longest ago go first.
+    this.kept.delete(id);
+    this.kept.set(id, thread);
+    this.current = thread;
+    void thread.reopen();
+    this.evict();
+  }
+
+  /** Reads threads the agent is likely to open next. */
+  prefetch(ids: readonly string[]): void {
+    for (const id of ids.slice(0, 4)) {
+      if (this.kept.has(id)) continue;
+      const thread = this.make(id);
+      this.kept.set(id, thread);
+      void thread.refresh();
+    }
+    this.evict();
+  }
+
+  /** A thread outlives the component that happened to ask for it. */
+  private make(id: string): Thread {
+    const made: Thread[] = [];
+    const end = $effect.root(() => {
+      made.push(new Thread(id, this.app));
+    });
+    const [thread] = made as [Thread];
+    thread.end = end;
+    return thread;
+  }
+
+  private forget(id: string): void {
+    const thread = this.kept.get(id);
+    if (!thread || thread === this.current) return;
+    this.kept.delete(id);
+    thread.end();
+  }
+
+  private evict(): void {
+    for (const id of this.kept.keys()) {
+      if (this.kept.size <= keptThreads) return;
+      this.forget(id);
+    }
+  }
+
+  private changed(id: string): void {
+    if (this.current?.id === id) void this.current.refresh();
+    else this.forget(id);
+  }
+
+  private listChanged(ids: string[] | null): void {
+    if (ids === null) {
+      for (const id of this.kept.keys()) this.forget(id);
+      void this.current?.refresh();
+      return;
+    }
+    for (const id of ids) this.changed(id);
+  }
+
+  private stateChanged(): void {
+    // A page that was missing without a line may be loadable now.
+    const thread = this.current;
+    if (thread && (!thread.ready || thread.failure || thread.messages.length === 0)) void thread.refresh();
+  }
+
+  /** Messages up to this number are in front of the agent. */
+  shown(thread: Thread, number: number, looking: boolean): void {
+    thread.show(number, looking, this.settings.values.read_mode === 'on_open');
+  }
+
+  /** After an answer went out: answering reads, if the agent chose that. */
+  answered(thread: Thread): void {
+    if (this.settings.values.read_mode === 'on_reply') thread.markRead();
+  }
+
+  /** The open conversation is read up to what was in view. */
+  markRead(): void {
+    const thread = this.current;
+    if (!thread) return;
+    thread.seen = Math.max(thread.seen, thread.atHead ? thread.head : 0);
+    thread.forgetMarked();
+    thread.markRead();
+  }
+
+  /** Read becomes unread and the other way round. */
+  toggleRead(): Promise<void> {
+    const unread = this.current?.view?.conversation.unread ?? 0;
+    if (unread === 0) return this.markUnread();
+    this.markRead();
+    return Promise.resolve();
+  }
+
+  markUnread(): Promise<void> {
+    const thread = this.current;
+    if (!thread) return Promise.resolve();
+    thread.forgetMarked();
+    return this.app.backend.markUnread(thread.id);
+  }
+
+  /** Resolves an open conversation, reopens any other. */
+  toggleResolved(): Promise<void> {
+    const thread = this.current;
+    const conversation = thread?.view?.conversation;
+    if (!thread || !conversation) return Promise.resolve();
+    return conversation.status === 'open' ? this.app.backend.resolve(thread.id) : this.app.backend.reopen(thread.id);
+  }
+
+  /** Takes the conversation, or lets go of it if this member holds it. */
+  toggleHold(): Promise<void> {
+    const thread = this.current;
+    if (!thread?.view) return Promise.resolve();
+    return this.holds(thread) ? this.app.backend.release(thread.id) : this.app.backend.accept(thread.id);
+  }
+
+  /** Whether this member holds the conversation. */
+  holds(thread: Thread): boolean {
+    const holder = thread.view?.conversation.holder;
+    return holder?.kind === 'member' && holder.id === this.app.me?.id;
+  }
+}

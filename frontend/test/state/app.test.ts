@@ -1,0 +1,154 @@
+import { describe, expect, it } from 'vitest';
+import { App, latest } from '../../src/state/app.svelte';
+import { freshness, isFirstLoad, offlineSentence } from '../../src/state/connection';
+import { Commands } from '../../src/state/commands';
+import { defaults, Settings } from '../../src/state/settings.svelte';
+import { Toasts } from '../../src/state/toasts.svelte';
+import { MemoryBackend } from '../memory-backend';
+
+const now = new Date(2026, 2, 4, 12).getTime();
+
+describe('App', () => {
+  it('reads the state, follows events, and knows everybody by id', async () => {
+    const backend = new MemoryBackend({ conversations: 20, now });
+    const app = new App(backend);
+    await app.start();
+    expect(app.me?.name).toBe('Jo Reed');
+    expect(app.member(backend.world.state.members[1]?.id)?.name).toBe('Tomás Rey');
+    expect(app.member(null)).toBeUndefined();
+    backend.world.state.connection = { ...backend.world.state.connection, status: 'offline' };
+    backend.emit('state', {});
+    await app.refresh();
+    expect(app.state?.connection.status).toBe('offline');
+    app.stop();
+    const calls = backend.calls.length;
+    backend.emit('state', {});
+    expect(backend.calls).toHaveLength(calls);
+  });
+
+  it('tells why there is no state, and keeps the old one when a later read fails', async () => {
+    const backend = new MemoryBackend({ conversations: 5, now });
+    backend.broken = { code: 'unavailable', message: 'No answer.' };
+    const app = new App(backend);
+    await app.start();
+    expect(app.failure).toEqual({ code: 'unavailable', message: 'No answer.' });
+    backend.broken = null;
+    await app.refresh();
+    expect(app.failure).toBeNull();
+    backend.broken = { code: 'unavailable', message: 'No answer.' };
+    await app.refresh();
+    expect(app.state?.me?.name).toBe('Jo Reed');
+    expect(app.failure).toBeNull();
+  });
+
+  it('forgets what was selected when the account changes', async () => {
+    const backend = new MemoryBackend({ conversations: 5, now });
+    const app = new App(backend);
+    await app.start();
+    app.select('some-chat');
+    app.scope('some-brand');
+    await backend.switchAccount('a2');
+    await app.refresh();
+    expect([app.selected, app.brand]).toEqual(['', '']);
+  });
+
+  it('counts within the brand', async () => {
+    const backend = new MemoryBackend({ conversations: 60, now });
+    const app = new App(backend);
+    await app.start();
+    const all = app.counts?.quick.all ?? 0;
+    app.scope(backend.world.state.brands[1]?.id ?? '');
+    await app.refreshCounts();
+    expect(app.counts?.quick.all).toBeLessThan(all);
+  });
+});
+
+it('latest never overlaps itself and ends with the newest answer', async () => {
+  const open: ((value: number) => void)[] = [];
+  const got: number[] = [];
+  const read = latest(
+    () => new Promise<number>((resolve) => open.push(resolve)),
+    (value) => got.push(value),
+    () => undefined,
+  );
+  const first = read();
+  void read();
+  void read();
+  expect(open).toHaveLength(1);
+  open[0]?.(1);
+  await Promise.resolve();
+  await Promise.resolve();
+  await Promise.resolve();
+  expect(open).toHaveLength(2);
+  open[1]?.(2);
+  await first;
+  expect(got).toEqual([1, 2]);
+});
+
+describe('freshness', () => {
+  const backend = new MemoryBackend({ conversations: 3, now });
+  const { state } = backend.world;
+  const since = new Date(2026, 2, 4, 11, 1).toISOString();
+  const of = (over: Partial<typeof state.connection>, conversations = 18_204): ReturnType<typeof freshness> =>
+    freshness({ connection: { ...state.connection, since, ...over }, cached: { conversations } }, now);
+
+  it('says what is and since when', () => {
+    expect(of({ status: 'live' }).text).toBe('Up to date · 18,204 chats readable offline');
+    expect(of({ status: 'live' }, 1).text).toBe('Up to date · 1 chat readable offline');
+    expect(of({ status: 'catching_up', progress: { done: 1200, total: 3400 } }).text).toBe('Syncing 1,200 of 3,400');
+    expect(of({ status: 'offline' })).toMatchObject({ tone: 'warn', text: 'Offline since 11:01 · everything here is readable' });
+    expect(of({ status: 'offline', since: null }).text).toBe('Offline · everything here is readable');
+    expect(of({ status: 'error', problem: 'The disk is full.' })).toMatchObject({ tone: 'danger', text: 'The disk is full.' });
+    expect(offlineSentence(since, now)).toContain('since 11:01');
+  });
+
+  it('knows the first load', () => {
+    const connection = { ...state.connection, status: 'catching_up' as const };
+    expect(isFirstLoad({ connection, cached: { conversations: 0 } })).toBe(true);
+    expect(isFirstLoad({ connection, cached: { conversations: 1 } })).toBe(false);
+    expect(isFirstLoad({ connection: { ...connection, status: 'live' }, cached: { conversations: 0 } })).toBe(false);
+  });
+});
+
+describe('Settings', () => {
+  it('starts from what was chosen and ignores values of another type', async () => {
+    const backend = new MemoryBackend({ conversations: 1, now });
+    backend.settings.set('theme', 'dark').set('list_width', 'wide').set('oldest_first', true);
+    const settings = new Settings(backend);
+    await settings.load();
+    expect(settings.values).toEqual({ ...defaults, theme: 'dark', oldest_first: true });
+  });
+
+  it('writes a change once and keeps it when storing fails', async () => {
+    const backend = new MemoryBackend({ conversations: 1, now });
+    const settings = new Settings(backend);
+    settings.set('theme', 'dark');
+    settings.set('theme', 'dark');
+    expect(backend.calls).toEqual([['putSetting', 'theme', 'dark']]);
+    backend.broken = { code: 'unavailable', message: 'The folder is read-only.' };
+    settings.set('list_width', 300);
+    await Promise.resolve();
+    expect(settings.values.list_width).toBe(300);
+  });
+});
+
+it('Commands: the latest handler wins until it goes', () => {
+  const commands = new Commands();
+  const done: string[] = [];
+  expect(commands.run('help.toggle')).toBe(false);
+  commands.on('help.toggle', () => done.push('first'));
+  const off = commands.on('help.toggle', () => done.push('second'));
+  commands.run('help.toggle');
+  off();
+  expect(commands.run('help.toggle')).toBe(true);
+  expect(done).toEqual(['second', 'first']);
+});
+
+it('Toasts: the same sentence is one notice', () => {
+  const toasts = new Toasts();
+  toasts.show('Saved.', { ms: 0 });
+  const id = toasts.show('Saved.', { ms: 0 });
+  expect(toasts.items).toHaveLength(1);
+  toasts.dismiss(id);
+  expect(toasts.items).toHaveLength(0);
+});

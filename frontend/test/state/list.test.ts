@@ -1,0 +1,154 @@
+import { beforeEach, describe, expect, it } from 'vitest';
+import { ChatList } from '../../src/state/list.svelte';
+import type { ListPage, ListQuery } from '../../src/domain/types';
+import { MemoryBackend } from '../memory-backend';
+
+const now = Date.UTC(2026, 2, 4, 12);
+let backend: MemoryBackend;
+let list: ChatList;
+let ids: string[];
+const shown = (): string[] => list.rows.map((row) => row.conversation.id);
+const at = (i: number): string => ids[i] ?? '';
+
+beforeEach(async () => {
+  backend = new MemoryBackend({ conversations: 400, now });
+  list = new ChatList(backend);
+  await list.reload();
+  ids = [...backend.world.conversations.keys()];
+});
+
+describe('paging', () => {
+  it('loads the next page when the view comes near the end, and never twice', async () => {
+    expect(shown()).toEqual(ids.slice(0, 60));
+    await Promise.all([list.view(40, 55), list.view(41, 56)]);
+    expect(shown()).toEqual(ids.slice(0, 120));
+    expect(backend.calls.filter(([name]) => name === 'list')).toHaveLength(2);
+  });
+
+  it('reaches the end and stops there', async () => {
+    for (let i = 0; i < 12; i++) await list.loadMore();
+    expect(shown()).toEqual(ids);
+  });
+
+  it('names the next and previous chat across the end of a page', async () => {
+    expect(await list.neighbour(at(59), 1)).toBe(at(60));
+    expect(await list.neighbour(at(1), -1)).toBe(at(0));
+    expect(await list.neighbour(at(0), -1)).toBe(at(0));
+    expect(await list.neighbour('elsewhere', 1)).toBe(at(0));
+  });
+
+  it('asks oldest first', async () => {
+    await list.ask({ oldest: true });
+    expect(shown()[0]).toBe(ids.at(-1));
+  });
+});
+
+describe('changes', () => {
+  it('moves a chat to the top when nothing holds the list', async () => {
+    backend.customerSays(at(30), 'hello?');
+    await list.changed();
+    expect(shown()[0]).toBe(at(30));
+    expect(list.arrivals).toBe(0);
+  });
+
+  it('keeps rows in place while held, with new content, and counts what would move', async () => {
+    const release = list.hold();
+    backend.customerSays(at(30), 'hello?');
+    backend.customerSays(at(31), 'anybody?');
+    await list.changed();
+    expect(shown()).toEqual(ids.slice(0, 60));
+    expect(list.rows[30]?.conversation.preview).toBe('hello?');
+    expect(list.arrivals).toBe(2);
+    release();
+    await list.changed();
+    expect(new Set(shown().slice(0, 2))).toEqual(new Set([at(30), at(31)]));
+    expect(list.arrivals).toBe(0);
+  });
+
+  it('counts nothing when a chat only left the list', async () => {
+    await list.ask({ quick: 'unread' });
+    const before = shown();
+    const release = list.hold();
+    const gone = before[2] ?? '';
+    await backend.markRead(gone, 1000);
+    await list.changed();
+    expect(shown()).toEqual(before);
+    expect(list.arrivals).toBe(0);
+    release();
+    await list.changed();
+    expect(shown()).not.toContain(gone);
+  });
+
+  it('does not call an answer of ours news, yet puts it in its place afterwards', async () => {
+    const release = list.hold();
+    await backend.send(at(20), { text: 'On it.', seen: 1 });
+    backend.confirm(at(20));
+    await list.changed();
+    expect(list.arrivals).toBe(0);
+    expect(list.rows[20]?.conversation.preview).toBe('On it.');
+    release();
+    await list.changed();
+    expect(shown()[0]).toBe(at(20));
+  });
+
+  it('puts everything in its place when the held list is let go, without another event', async () => {
+    const release = list.hold();
+    backend.customerSays(at(30), 'hello?');
+    await list.changed();
+    release();
+    await expect.poll(() => shown()[0]).toBe(at(30));
+  });
+
+  it('holds by itself far down, where a reordering would throw the view about', async () => {
+    for (let i = 0; i < 5; i++) await list.loadMore();
+    await list.view(250, 262);
+    backend.customerSays(at(300), 'hello?');
+    await list.changed();
+    expect(shown()).toEqual(ids.slice(0, 360));
+    expect(list.arrivals).toBe(1);
+    await list.view(0, 12);
+    expect(shown()[0]).toBe(at(300));
+    expect(list.arrivals).toBe(0);
+  });
+
+  it('shows the first chat of an empty inbox even under the pointer', async () => {
+    await list.ask({ search: 'nobody has this name' });
+    expect(shown()).toEqual([]);
+    list.hold();
+    await backend.updateContact([...backend.world.contacts.keys()][5] ?? '', { name: 'Nobody has this name' });
+    await list.changed();
+    expect(shown()).toEqual([at(5)]);
+  });
+});
+
+describe('questions', () => {
+  it('keeps the rows until the answer is here, and drops answers to older questions', async () => {
+    const answers: ((page: ListPage) => void)[] = [];
+    const asked: ListQuery[] = [];
+    backend.list = (query) => {
+      asked.push(query);
+      return new Promise((resolve) => answers.push(resolve));
+    };
+    const first = list.ask({ search: 'l' });
+    const second = list.ask({ search: 'lu' });
+    expect(shown()).toHaveLength(60);
+    expect(asked.map((q) => q.search)).toEqual(['l', 'lu']);
+    const row = list.rows[3];
+    answers[1]?.({ rows: row ? [row] : [], next: '' });
+    await second;
+    expect(shown()).toEqual([at(3)]);
+    answers[0]?.({ rows: [], next: '' });
+    await first;
+    expect(shown()).toEqual([at(3)]);
+    expect(list.answered?.search).toBe('lu');
+  });
+
+  it('says why when the list cannot be read, and recovers', async () => {
+    backend.broken = { code: 'unavailable', message: 'No answer.' };
+    await list.ask({ quick: 'mine' });
+    expect(list.failure?.message).toBe('No answer.');
+    backend.broken = null;
+    await list.reload();
+    expect(list.failure).toBeNull();
+  });
+});

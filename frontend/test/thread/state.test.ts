@@ -1,0 +1,265 @@
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { App } from '../../src/state/app.svelte';
+import { ComposerStore } from '../../src/state/composer.svelte';
+import { Settings } from '../../src/state/settings.svelte';
+import { pageSize, ThreadStore, type Thread } from '../../src/state/thread.svelte';
+import { MemoryBackend } from '../memory-backend';
+import { fill, longThread } from '../memory-backend.thread';
+
+let backend: MemoryBackend;
+let app: App;
+let settings: Settings;
+let threads: ThreadStore;
+let composers: ComposerStore;
+let ids: string[];
+
+beforeEach(async () => {
+  backend = new MemoryBackend({ conversations: 40 });
+  app = new App(backend);
+  settings = new Settings(backend);
+  await app.start();
+  threads = new ThreadStore(app, settings);
+  composers = new ComposerStore(app, threads);
+  ids = [...backend.world.conversations.keys()];
+});
+afterEach(() => {
+  threads.dispose();
+  app.stop();
+});
+
+async function open(id: string): Promise<Thread> {
+  threads.open(id);
+  const thread = threads.current;
+  if (!thread) throw new Error('nothing opened');
+  await thread.refresh();
+  return thread;
+}
+function long(id: string, n: number): void {
+  const conversation = backend.world.conversations.get(id);
+  if (conversation) fill(backend, id, longThread(conversation, n));
+}
+const calls = (name: string): unknown[][] => backend.calls.filter((c) => c[0] === name).map((c) => c.slice(1));
+const [first, second] = [0, 1];
+const id = (n: number): string => ids[n] ?? '';
+
+describe('a thread', () => {
+  test('opens at its newest page, and loads older ones only when they are committed', async () => {
+    long(id(first), 200);
+    const thread = await open(id(first));
+    expect(thread.messages).toHaveLength(pageSize);
+    expect(thread.last).toBe(200);
+    await thread.loadOlder();
+    expect(thread.messages).toHaveLength(pageSize);
+    expect(thread.commitOlder()).toBe(true);
+    expect(thread.messages[0]?.number).toBe(101);
+    expect(thread.commitOlder()).toBe(false);
+  });
+
+  test('stays bounded while a very long one is read to its beginning, and finds its way back', async () => {
+    long(id(first), 3000);
+    const thread = await open(id(first));
+    thread.place = { key: 'somewhere', offset: 0 };
+    while (!thread.complete) {
+      await thread.loadOlder();
+      thread.commitOlder();
+    }
+    expect(thread.messages.length).toBeLessThanOrEqual(400);
+    expect(thread.messages[0]?.number).toBe(1);
+    expect(thread.atHead).toBe(false);
+    await thread.loadNewer();
+    expect(thread.messages.at(-1)?.number).toBe(450);
+    await thread.toNewest();
+    expect(thread.last).toBe(3000);
+    expect(thread.rows.some((row) => row.hole)).toBe(false);
+  });
+
+  test('opens around the first unread message when that is further up than one page', async () => {
+    long(id(first), 300);
+    const conversation = backend.world.conversations.get(id(first));
+    Object.assign(conversation ?? {}, { read_number: 99, read_in: 66, unread: 134 });
+    const thread = await open(id(first));
+    expect(thread.messages.some((m) => m.number === 100)).toBe(true);
+    expect(thread.atHead).toBe(false);
+    expect(thread.rows.filter((row) => row.unread > 0)).toHaveLength(1);
+  });
+
+  test('shows what comes in, once, and keeps what the reader reads further up', async () => {
+    long(id(first), 60);
+    const thread = await open(id(first));
+    backend.customerSays(id(first), 'hello');
+    await thread.refresh();
+    expect(thread.messages.filter((m) => m.number === 61)).toHaveLength(1);
+    thread.place = { key: thread.messages[0]?.id ?? '', offset: 0 };
+    for (let i = 0; i < 80; i++) backend.customerSays(id(first), `more ${i}`);
+    await thread.refresh();
+    expect(thread.messages[0]?.number).toBe(11);
+    expect(thread.head).toBe(141);
+  });
+
+  test('comes back from memory, and a failure keeps what is shown', async () => {
+    const one = await open(id(first));
+    await open(id(second));
+    threads.open(id(first));
+    expect(threads.current).toBe(one);
+    backend.broken = { code: 'unavailable', message: 'No.' };
+    const shown = one.messages;
+    await one.refresh();
+    expect(one.messages).toBe(shown);
+    expect(one.failure?.message).toBe('No.');
+  });
+});
+
+describe('reading', () => {
+  test.each([
+    ['on_open', 1],
+    ['on_reply', 0],
+    ['manual', 0],
+  ] as const)('%s marks %i times when the messages are looked at', async (mode, times) => {
+    settings.set('read_mode', mode);
+    backend.customerSays(id(first), 'unread');
+    const thread = await open(id(first));
+    threads.shown(thread, thread.head, true);
+    threads.shown(thread, thread.head, true);
+    expect(calls('markRead')).toHaveLength(times);
+  });
+
+  test('answering reads what was in view, unless the agent wants to do it by hand', async () => {
+    backend.customerSays(id(first), 'unread');
+    const thread = await open(id(first));
+    threads.shown(thread, thread.head, true);
+    const head = thread.head;
+    composers.edit(composers.draft(thread), 'answer');
+    await composers.send(thread);
+    expect(calls('markRead')).toEqual([[id(first), head]]);
+  });
+});
+
+describe('the composer', () => {
+  test('never lets a draft cross, however fast the chats change', async () => {
+    const one = await open(id(first));
+    composers.edit(composers.draft(one), 'for one');
+    threads.open(id(second));
+    const two = threads.current;
+    if (!two) throw new Error('nothing opened');
+    composers.edit(composers.draft(two), 'for two');
+    await composers.settled();
+    await Promise.all([one.refresh(), two.refresh()]);
+    composers.adopt(one);
+    composers.adopt(two);
+    expect(composers.draft(one).text).toBe('for one');
+    expect(composers.draft(two).text).toBe('for two');
+    expect(backend.drafts.get(id(first))?.text).toBe('for one');
+    expect(backend.drafts.get(id(second))?.text).toBe('for two');
+  });
+
+  test('takes over what the cache kept, but never over what was typed since', async () => {
+    backend.drafts.set(id(first), { text: 'from yesterday', comment: true });
+    const thread = await open(id(first));
+    composers.adopt(thread);
+    expect(composers.draft(thread)).toMatchObject({ text: 'from yesterday', comment: true });
+    composers.edit(composers.draft(thread), 'from yesterday and today');
+    composers.adopt(thread);
+    expect(composers.draft(thread).text).toBe('from yesterday and today');
+  });
+
+  test('saves the last keystroke, in order', async () => {
+    const thread = await open(id(first));
+    for (const text of ['a', 'ab', 'abc', 'abcd']) composers.edit(composers.draft(thread), text);
+    await composers.settled();
+    expect(backend.drafts.get(id(first))?.text).toBe('abcd');
+    const saved = calls('saveDraft').map((c) => (c[1] as { text: string }).text);
+    expect(saved).toEqual([...saved].toSorted());
+  });
+
+  test('is emptied only after the message is safe; a failure keeps the text and says why', async () => {
+    const thread = await open(id(first));
+    const draft = composers.draft(thread);
+    composers.edit(draft, 'important');
+    backend.broken = { code: 'unavailable', message: 'The disk is full.' };
+    expect(await composers.send(thread)).toBe(false);
+    expect(draft.text).toBe('important');
+    expect(draft.failure?.message).toBe('The disk is full.');
+    backend.broken = null;
+    const sending = composers.send(thread);
+    expect(draft.text).toBe('important');
+    expect(await sending).toBe(true);
+    expect(draft.text).toBe('');
+  });
+
+  test('a second Enter while the first is on its way sends nothing twice', async () => {
+    const thread = await open(id(first));
+    composers.edit(composers.draft(thread), 'once');
+    await Promise.all([composers.send(thread), composers.send(thread)]);
+    expect(calls('send')).toHaveLength(1);
+  });
+
+  test('sends with the highest number that was in view, and what is quoted', async () => {
+    long(id(first), 80);
+    const thread = await open(id(first));
+    thread.seen = 0;
+    threads.shown(thread, 77, true);
+    const quoted = thread.messages[0];
+    if (quoted) composers.quote(thread, quoted);
+    composers.edit(composers.draft(thread), 'hi');
+    await composers.send(thread);
+    expect(calls('send')[0]?.[1]).toEqual({ text: 'hi', seen: 77, reply_to: quoted?.id });
+  });
+
+  test('refuses what the channel would cut off', async () => {
+    const thread = await open(id(first));
+    composers.edit(composers.draft(thread), 'x'.repeat(10_001));
+    expect(await composers.send(thread)).toBe(false);
+    expect(calls('send')).toHaveLength(0);
+  });
+
+  test('takes a refused text back: saved as the draft first, then dropped', async () => {
+    const thread = await open(id(first));
+    composers.edit(composers.draft(thread), 'refused');
+    await composers.send(thread);
+    await composers.settled();
+    const entry = backend.pending.get(id(first))?.[0];
+    if (!entry) throw new Error('nothing is waiting');
+    composers.edit(composers.draft(thread), 'typed since');
+    await composers.takeBack(entry);
+    expect(composers.draft(thread).text).toBe('refused\n\ntyped since');
+    const order = backend.calls.map((c) => c[0]).filter((name) => name === 'drop' || name === 'saveDraft');
+    expect(order.at(-1)).toBe('drop');
+    expect(backend.drafts.get(id(first))?.text).toContain('refused');
+  });
+
+  test('tells colleagues of typing at most every three seconds, and never of a comment', async () => {
+    vi.useFakeTimers({ now: 1_000_000 });
+    try {
+      const thread = await open(id(first));
+      const draft = composers.draft(thread);
+      for (let i = 1; i <= 20; i++) composers.edit(draft, 'x'.repeat(i));
+      expect(calls('typing')).toHaveLength(1);
+      vi.setSystemTime(1_003_100);
+      composers.edit(draft, 'more');
+      expect(calls('typing')).toHaveLength(2);
+      composers.turn(draft, true);
+      vi.setSystemTime(1_010_000);
+      composers.edit(draft, 'internal');
+      expect(calls('typing')).toHaveLength(2);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
+test('typing of others ends by itself, and one’s own is not heard', async () => {
+  vi.useFakeTimers({ now: 1_000_000 });
+  try {
+    const conversation = id(first);
+    backend.emit('typing', { conversation, kind: 'member', member: 'm9', name: 'Ana', ttl: 6 });
+    backend.emit('typing', { conversation, kind: 'member', member: app.me?.id ?? '', name: 'Me', ttl: 6 });
+    backend.emit('typing', { conversation, kind: 'customer', name: 'Lucía', ttl: 2 });
+    expect(threads.typing.names(conversation)).toEqual(['Ana', 'Lucía']);
+    await vi.advanceTimersByTimeAsync(2100);
+    expect(threads.typing.names(conversation)).toEqual(['Ana']);
+    await vi.advanceTimersByTimeAsync(4000);
+    expect(threads.typing.names(conversation)).toEqual([]);
+  } finally {
+    vi.useRealTimers();
+  }
+});

@@ -1,0 +1,130 @@
+import { describe, expect, test } from 'vitest';
+import { countryName, fieldProblem, languageName, localTime, originLines, placeLine } from '../../src/domain/contact';
+import { safeLink, shorten, withMentions } from '../../src/domain/richtext';
+import type { Contact, Conversation, Message } from '../../src/domain/types';
+import { bars } from '../../src/domain/waveform';
+import { authorName, deliveryWords, eventWords, fileSize, holderWords, partWords, priceWords, problemWords, rowLabel, typingWords, type Names } from '../../src/domain/wording';
+
+const names: Names = { me: 'me', customer: 'Lucía', nameOf: (id) => ({ me: 'Jo Reed', tr: 'Tomás Rey' })[id] ?? '' };
+const by = (id: string) => ({ kind: 'member', id }) as const;
+
+describe('holderWords', () => {
+  const conversation = (over: Partial<Conversation>): Conversation =>
+    ({ status: 'open', state: 'escalated', holder: null, ...over }) as Conversation;
+  test.each([
+    [{ holder: { kind: 'member', id: 'me', firm: true }, state: 'agent' }, 'You are active', 'accent'],
+    [{ holder: { kind: 'member', id: 'tr', firm: false }, state: 'agent' }, 'Held by Tomás', 'plain'],
+    [{ state: 'assistant' }, 'AI answers', 'assistant'],
+    [{ state: 'escalated' }, 'Waits for a person', 'warn'],
+    [{ state: 'paused' }, 'Paused', 'plain'],
+    [{ status: 'resolved', state: 'assistant' }, 'Resolved', 'plain'],
+    [{ status: 'closed' }, 'Ended', 'plain'],
+  ] as const)('%o', (over, text, tone) => {
+    expect(holderWords(conversation(over as Partial<Conversation>), names)).toEqual({ text, tone });
+  });
+});
+
+describe('eventWords', () => {
+  test('words each known event, names who did it, and gives the reason', () => {
+    expect(eventWords({ name: 'accepted' }, by('me'), names)).toBe('You joined and accepted');
+    expect(eventWords({ name: 'escalated', reason: 'missing parcel' }, { kind: 'assistant' }, names)).toBe('Escalated by Assistant: missing parcel');
+    expect(eventWords({ name: 'assigned', member: 'me' }, by('tr'), names)).toBe('Tomás Rey assigned you');
+    expect(eventWords({ name: 'assigned', member: 'tr' }, by('tr'), names)).toBe('Tomás Rey took the chat over');
+    expect(eventWords({ name: 'assigned' }, by('tr'), names)).toBe('Tomás Rey unassigned the chat');
+    expect(eventWords({ name: 'reopened' }, { kind: 'system' }, names)).toBe('Chat reopened');
+  });
+  test('shows an event of a newer server readably', () => {
+    expect(eventWords({ name: 'priority_raised' }, by('tr'), names)).toBe('Priority raised');
+    expect(eventWords(null, by('tr'), names)).toBe('Something happened');
+  });
+});
+
+test('typingWords', () => {
+  expect(typingWords(false, [])).toBe('');
+  expect(typingWords(false, ['Ana'])).toBe('Ana is typing…');
+  expect(typingWords(true, [])).toBe('You are typing…');
+  expect(typingWords(true, ['Ana'])).toBe('You, Ana are typing…');
+  expect(typingWords(true, ['Ana', 'Ben', 'Cy'])).toBe('You, Ana and 2 others are typing…');
+});
+
+test('authors, deliveries and refusals are named', () => {
+  expect(authorName(by('me'), names)).toBe('You');
+  expect(authorName(by('gone'), names)).toBe('Colleague');
+  expect(deliveryWords({ state: 'failed', error: 'No such number.' })).toBe('Not delivered: No such number.');
+  expect(problemWords({ code: 'held_by_other', holder: { kind: 'member', id: 'tr', firm: true } }, names)).toBe('Tomás Rey is answering this chat.');
+  expect(problemWords({ code: 'closed', detail: 'This conversation has ended.' }, names)).toBe('This conversation has ended.');
+  expect(problemWords(null, names)).not.toBe('');
+});
+
+test('parts, sizes and prices are said as people say them', () => {
+  expect(partWords({ kind: 'voice', duration_ms: 14_000 })).toBe('voice message, 0:14');
+  expect(partWords({ kind: 'file', name: 'a.pdf' })).toContain('a.pdf');
+  expect([0, 900, 2048, 5_000_000].map(fileSize)).toEqual(['', '900 B', '2.0 kB', '4.8 MB']);
+  expect(priceWords(400, 'USD')).toBe('$4.00');
+  expect(priceWords(400, 'JPY')).toBe('¥400');
+  expect(priceWords(400, 'not a currency')).toBe('4.00 not a currency');
+});
+
+test('a row names author, time, words and state for who cannot see it', () => {
+  const message = {
+    kind: 'message', author: by('me'), parts: [{ kind: 'text', text: 'Hello' }], sent_at: '2026-03-02T09:41:00.000000Z', delivery: { state: 'read' },
+  } as Message;
+  expect(rowLabel(message, names)).toMatch(/^You, \d\d:\d\d: Hello, Read$/);
+});
+
+describe('text', () => {
+  test('only addresses that may be opened are links', () => {
+    expect(safeLink('javascript:alert(1)')).toBe('');
+    expect(safeLink('file:///etc/passwd')).toBe('');
+    expect(safeLink('nonsense')).toBe('');
+    expect(safeLink('https://shop.example/a')).toBe('https://shop.example/a');
+    expect(safeLink('mailto:a@b.example')).toBe('mailto:a@b.example');
+  });
+  test('mentions stand out, and nothing of the text is lost', () => {
+    const text = 'x @Jo Reed, @Joan and @Jo: https://a.example.';
+    const segments = withMentions(text, ['Jo', 'Jo Reed']);
+    expect(segments.filter((s) => s.kind === 'mention').map((s) => s.text)).toEqual(['@Jo Reed', '@Jo']);
+    expect(segments.map((s) => s.text).join('')).toBe(text);
+  });
+  test('a long text is cut at a space, never within a character', () => {
+    expect(shorten('one two three', 9)).toBe('one two');
+    expect(shorten('a😀', 2)).toBe('a');
+    expect(shorten('short', 10)).toBe('short');
+  });
+});
+
+test('bars follow the peaks and stay between silence and full height', () => {
+  const loud = bars(btoa(String.fromCharCode(...Array.from({ length: 64 }, (_, i) => (i < 32 ? 255 : 0)))), 40);
+  expect(loud).toHaveLength(40);
+  expect(loud[0]).toBe(1);
+  expect(loud[39]).toBeLessThan(0.2);
+  expect(bars('%%%', 4)).toEqual([0.3, 0.3, 0.3, 0.3]);
+});
+
+describe('contact', () => {
+  test.each([
+    ['email', 'lucia@example.com', true],
+    ['email', 'lucia@example', false],
+    ['email', 'a b@example.com', false],
+    ['phone', '+34 600 000 123', true],
+    ['phone', 'call me', false],
+    ['phone', '12', false],
+    ['name', '', true],
+    ['name', 'x'.repeat(201), false],
+  ] as const)('%s %s is fine: %s', (field, value, fine) => {
+    expect(fieldProblem(field, value) === '').toBe(fine);
+  });
+  test('says only what is known', () => {
+    const contact = { city: 'Madrid', language: 'es', timezone: 'Europe/Madrid' } as Contact;
+    const now = Date.UTC(2026, 0, 5, 8, 56);
+    expect(placeLine(contact, now)).toBe('Madrid · Spanish · local time 09:56');
+    expect(placeLine({} as Contact, now)).toBe('');
+    expect(localTime('Mars/Olympus', now)).toBe('');
+    expect(languageName('Norwegian')).toBe('Norwegian');
+    expect(countryName('ES')).toBe('Spain');
+    expect(originLines({ origin: { page: 'https://a.example', utm: { utm_source: 'ig' } } } as unknown as Conversation)).toEqual([
+      { label: 'Page', value: 'https://a.example' },
+      { label: 'UTM source', value: 'ig' },
+    ]);
+  });
+});
