@@ -1,0 +1,226 @@
+// Package cache is what the desktop keeps on disk, in two SQLite files per
+// account and workspace.
+//
+// cache.db (Cache) holds what the server can send again: conversations,
+// messages, contacts, settings. It is disposable: a damaged, foreign or newer
+// file is set aside and the cache begins empty. An entity's JSON is kept byte
+// for byte as it came, so fields this version does not know survive; the
+// columns beside it are only what lists sort and filter by.
+//
+// local.db (Local) holds what only this machine knows: commands waiting to be
+// accepted, drafts, settings. It is never dropped and every write is durable
+// when the call returns.
+//
+// Guarantees. A row is replaced only by one with a higher ver, so packets,
+// history pages, bootstrap lines and command answers may arrive in any order
+// and any number of times. A packet is applied only at its own position, in
+// one transaction with the new position. What the member may no longer see
+// is gone in the transaction that says so. One goroutine writes; reads run
+// beside it on connections of their own and see only whole transactions.
+package cache
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+
+	"parley/backend/chat"
+)
+
+const (
+	cacheFile  = "cache.db"
+	asideFile  = "cache.aside.db"
+	damageFile = "cache.damaged" // says that a query met a damaged page
+	cacheAppID = 0x50524c43      // "PRLC"
+)
+
+// Cache is an open cache.db. Its methods may be called from any goroutine.
+type Cache struct {
+	dir   string
+	log   *slog.Logger
+	lock  *os.File
+	aside *SetAside
+
+	writer *writer
+	read   *reader
+	state  atomic.Pointer[state]
+	names  atomic.Pointer[directory]
+}
+
+// Open opens the cache in dir, making both where they are missing. A file that
+// cannot be used is renamed and reported by SetAside. A second process, or a
+// second Open, on the same folder is refused.
+func Open(dir string, opts Options) (*Cache, error) {
+	log := opts.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	lock, err := lockFolder(dir, "cache.lock")
+	if err != nil {
+		return nil, fmt.Errorf("open cache: %w", err)
+	}
+	c := &Cache{dir: dir, log: log, lock: lock}
+	if err := c.open(); err != nil {
+		return nil, fmt.Errorf("open cache: %w", errors.Join(err, c.Close()))
+	}
+	return c, nil
+}
+
+func (c *Cache) open() error {
+	path := filepath.Join(c.dir, cacheFile)
+	reason, err := unusable(c.dir)
+	if err != nil {
+		return err
+	}
+	if reason != "" {
+		if c.aside, err = setAside(c.dir, reason); err != nil {
+			return err
+		}
+		c.log.Warn("cache set aside", "reason", reason, "kept", c.aside.Kept)
+	}
+	if err := private(path); err != nil {
+		return err
+	}
+	if c.writer, err = openWriter(path, c); err != nil {
+		return err
+	}
+	c.read, err = openReader(path)
+	return err
+}
+
+// Close waits for the write under way and closes the files.
+func (c *Cache) Close() error {
+	var errs []error
+	if c.read != nil {
+		errs = append(errs, c.read.db.Close())
+	}
+	if c.writer != nil {
+		errs = append(errs, c.writer.close())
+	}
+	if c.lock != nil {
+		errs = append(errs, c.lock.Close()) // gives the lock back
+	}
+	return errors.Join(errs...)
+}
+
+// SetAside tells what became of a cache that could not be used; nil if there
+// was none.
+func (c *Cache) SetAside() *SetAside { return c.aside }
+
+// Wipe deletes the cache of a folder, with whatever was set aside. The cache
+// must be closed.
+func Wipe(dir string) error { return remove(dir, cacheFile, asideFile, damageFile) }
+
+// remove deletes database files and what SQLite keeps beside them.
+func remove(dir string, names ...string) error {
+	var errs []error
+	for _, name := range names {
+		for _, suffix := range []string{"", "-wal", "-shm", "-journal"} {
+			if err := os.Remove(filepath.Join(dir, name+suffix)); err != nil && !errors.Is(err, os.ErrNotExist) {
+				errs = append(errs, err)
+			}
+		}
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("wipe %s: %w", dir, unavailable(err))
+	}
+	return nil
+}
+
+// Position is how far the cache has followed the change log, and of which
+// epoch. 0 and "" mean that there is nothing yet.
+func (c *Cache) Position() (position int64, epoch string) {
+	s := c.state.Load()
+	return s.Position, s.Epoch
+}
+
+// Access is what the member may see, as last told; false before that.
+func (c *Cache) Access() (chat.Access, bool) {
+	if a := c.state.Load().Access; a != nil {
+		return *a, true
+	}
+	return chat.Access{}, false
+}
+
+// SetPosition moves the position, for example after a state that needs no bootstrap.
+func (c *Cache) SetPosition(ctx context.Context, position int64, epoch string) error {
+	return c.writer.do(ctx, "set position", func(t *tx) error {
+		t.state.Position, t.state.Epoch = position, epoch
+		return nil
+	})
+}
+
+// unusable gives the reason why the file in dir cannot be used, "" if it can
+// or if there is none.
+func unusable(dir string) (reason string, err error) {
+	path := filepath.Join(dir, cacheFile)
+	if _, err := os.Stat(filepath.Join(dir, damageFile)); err == nil {
+		return "The cache was damaged.", nil
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 && !exists(path+"-wal") {
+		return "", nil
+	}
+	if err != nil {
+		return "", unavailable(err)
+	}
+	if !info.Mode().IsRegular() {
+		return "", chat.Errorf(chat.CodeUnavailable, "%s is not a file, so the cache cannot be kept there.", path)
+	}
+	db, err := sql.Open("sqlite3", dsn(path, "mode", "rw", "_busy_timeout", "5000"))
+	if err != nil {
+		return "", fmt.Errorf("inspect: %w", err)
+	}
+	defer db.Close()
+	db.SetMaxOpenConns(1)
+	return inspect(db)
+}
+
+func inspect(db *sql.DB) (reason string, err error) {
+	var app, version int64
+	var hash string
+	err = db.QueryRow("select application_id, user_version from pragma_application_id, pragma_user_version").Scan(&app, &version)
+	if err == nil && app != cacheAppID {
+		return "The file was not a cache of this program.", nil
+	}
+	if err == nil {
+		err = db.QueryRow("select value from meta where key = 'schema'").Scan(&hash)
+	}
+	switch {
+	case err == nil && hash != schemaHash():
+		return "The cache was made by another version of this program.", nil
+	case err == nil:
+		return "", nil
+	case isFull(err) || isBlocked(err):
+		return "", unavailable(err)
+	}
+	return "The cache was damaged.", nil
+}
+
+// setAside renames the cache, replacing what was set aside before: one old
+// copy is enough for support and bounds the disk.
+func setAside(dir, reason string) (*SetAside, error) {
+	if err := remove(dir, asideFile); err != nil {
+		return nil, err
+	}
+	from, to := filepath.Join(dir, cacheFile), filepath.Join(dir, asideFile)
+	for _, suffix := range []string{"", "-wal", "-shm"} {
+		if err := os.Rename(from+suffix, to+suffix); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return nil, unavailable(fmt.Errorf("set aside: %w", err))
+		}
+	}
+	if err := os.Remove(filepath.Join(dir, damageFile)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return nil, unavailable(fmt.Errorf("set aside: %w", err))
+	}
+	return &SetAside{Reason: reason, Kept: to}, nil
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

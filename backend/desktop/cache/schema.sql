@@ -1,0 +1,111 @@
+-- The desktop's cache of what the server can send again. Rows arrive in any
+-- order and any number of times; ver decides. Everything here is disposable:
+-- a change of this file makes every existing cache be built anew.
+
+create table meta (
+    key   text primary key,
+    value any
+) strict, without rowid;
+
+-- Brands, channels and members by small numbers, so that indexes stay small.
+create table ref (
+    n  integer primary key,
+    id blob not null unique
+) strict;
+
+-- workspace, brand, channel, member: few, read whole.
+create table entity (
+    kind  text not null,
+    id    blob not null,
+    ver   integer not null,
+    mark  integer not null,
+    brand integer,
+    data  blob not null,
+    primary key (kind, id)
+) strict, without rowid;
+
+create table contact (
+    n     integer primary key,
+    id    blob not null unique,
+    ver   integer not null, -- 0: not here yet, only pointed to
+    mark  integer not null,
+    brand integer not null,
+    label text not null,
+    data  blob
+) strict;
+create index contact_brand on contact (brand);
+
+-- A conversation that is not shown is only known from its messages.
+create table conversation (
+    n           integer primary key,
+    id          blob not null unique,
+    ver         integer not null,
+    mark        integer not null,
+    shown       integer not null,
+    brand       integer not null,
+    channel     integer,
+    contact     integer,
+    assignee    integer,
+    done        integer not null, -- 0 open, 1 resolved or closed
+    unread      integer not null,
+    last_at     integer not null,
+    last_number integer not null,
+    label       text not null,    -- of the contact
+    data        blob
+) strict;
+create index conversation_contact on conversation (contact);
+create index conversation_purge on conversation (brand) where shown = 0;
+-- One index per list, with and without a brand, each in the order of the list.
+create index list_all              on conversation (last_at, id)                  where shown = 1;
+create index list_all_brand        on conversation (brand, last_at, id)           where shown = 1;
+create index list_unread           on conversation (last_at, id)                  where shown = 1 and unread > 0;
+create index list_unread_brand     on conversation (brand, last_at, id)           where shown = 1 and unread > 0;
+create index list_mine             on conversation (assignee, last_at, id)        where shown = 1 and assignee is not null;
+create index list_mine_brand       on conversation (assignee, brand, last_at, id) where shown = 1 and assignee is not null;
+create index list_unassigned       on conversation (last_at, id)                  where shown = 1 and assignee is null;
+create index list_unassigned_brand on conversation (brand, last_at, id)           where shown = 1 and assignee is null;
+create index list_unresolved       on conversation (last_at, id)                  where shown = 1 and done = 0;
+create index list_unresolved_brand on conversation (brand, last_at, id)           where shown = 1 and done = 0;
+create index list_resolved         on conversation (last_at, id)                  where shown = 1 and done = 1;
+create index list_resolved_brand   on conversation (brand, last_at, id)           where shown = 1 and done = 1;
+create index count_unread          on conversation (brand, done, assignee)        where shown = 1 and unread > 0;
+
+-- key is conversation.n * 2^24 + number: a thread lies in one piece, in order.
+create table message (
+    key  integer primary key,
+    id   blob not null,
+    ver  integer not null,
+    mark integer not null,
+    data blob not null
+) strict;
+create index message_id on message (id);
+
+-- The ranges of message numbers that are cached without holes.
+create table span (
+    conversation integer not null,
+    lo           integer not null,
+    hi           integer not null,
+    primary key (conversation, lo)
+) strict, without rowid;
+
+-- The member's own drafts as the server has them.
+create table draft (
+    conversation integer primary key,
+    ver          integer not null,
+    mark         integer not null,
+    text         text not null,
+    data         blob not null
+) strict;
+
+-- What was deleted, so that an older put arriving late does not bring it back.
+create table tombstone (
+    kind text not null,
+    id   blob not null,
+    ver  integer not null,
+    primary key (kind, id)
+) strict, without rowid;
+
+create virtual table contact_fts using fts5(
+    label, email, phone,
+    content='', contentless_delete=1, prefix='2 3', tokenize='unicode61 remove_diacritics 2'
+);

@@ -1,0 +1,313 @@
+package cache
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	_ "embed"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"parley/backend/chat"
+)
+
+//go:embed schema.sql
+var schema string
+
+// schemaHash names the schema; a cache with another one is built anew.
+func schemaHash() string {
+	sum := sha256.Sum256([]byte(schema))
+	return hex.EncodeToString(sum[:8])
+}
+
+// state is what the writer knows beside the rows; it is kept in the table
+// meta and published to readers after each commit.
+type state struct {
+	Position int64
+	Epoch    string
+	Access   *chat.Access
+	Boot     *Bootstrap // under way
+	// Mark counts bootstraps; a row carries the mark of the bootstrap during
+	// which it was written or named. Rows below Floor are of another epoch:
+	// any row replaces them.
+	Mark, Floor int64
+}
+
+// sees reports whether a brand is within the member's access.
+func (s *state) sees(b chat.BrandID) bool {
+	if s.Access == nil || b.IsZero() {
+		return true
+	}
+	if s.Access.Revoked {
+		return false
+	}
+	view := chat.View{}
+	if len(s.Access.Brands) > 0 {
+		view.Brands = s.Access.Brands
+	}
+	return view.Sees(b)
+}
+
+// writer owns the one connection that writes. Its goroutine takes jobs one
+// after another, each a transaction.
+type writer struct {
+	cache *Cache
+	db    *sql.DB
+	conn  *sql.Conn
+	jobs  chan job
+	quit  chan struct{}
+	done  sync.WaitGroup
+
+	// Owned by the goroutine.
+	stmts      map[string]*sql.Stmt
+	refs       map[[16]byte]int64 // brands, channels, members
+	refIDs     map[int64][16]byte
+	tombstones bool // there are some
+}
+
+type job struct {
+	op   string
+	fn   func(*tx) error
+	done chan error
+}
+
+// idle is how long nothing is written before the log is folded into the file.
+const idle = 3 * time.Second
+
+func openWriter(path string, c *Cache) (*writer, error) {
+	db, err := sql.Open("sqlite3", dsn(path, "_auto_vacuum", "2", "_journal_mode", "WAL", "_synchronous", "NORMAL",
+		"_busy_timeout", "5000", "_txlock", "immediate", "_cache_size", "-16000", "_foreign_keys", "0"))
+	if err != nil {
+		return nil, err
+	}
+	db.SetMaxOpenConns(1)
+	w := &writer{cache: c, db: db, jobs: make(chan job), quit: make(chan struct{}), stmts: map[string]*sql.Stmt{}}
+	ctx := context.Background()
+	if err := w.prepare(ctx); err != nil {
+		if w.conn != nil {
+			err = errors.Join(err, w.conn.Close())
+		}
+		return nil, errors.Join(unavailable(err), db.Close())
+	}
+	w.done.Go(func() { w.run(ctx) })
+	return w, nil
+}
+
+// prepare connects, makes the tables where there are none, and reads what the
+// writer keeps in memory.
+func (w *writer) prepare(ctx context.Context) (err error) {
+	if w.conn, err = w.db.Conn(ctx); err != nil {
+		return err
+	}
+	if err := needFTS5(ctx, w.conn); err != nil {
+		return err
+	}
+	// One connection for ever, so these need not be in the DSN. The log stays
+	// small: it is folded in every 4 MiB and cut back after a big transaction.
+	if _, err := w.conn.ExecContext(ctx, "pragma temp_store=memory; pragma wal_autocheckpoint=1000; pragma journal_size_limit=4194304"); err != nil {
+		return err
+	}
+	var tables int
+	if err := w.conn.QueryRowContext(ctx, "select count(*) from sqlite_schema").Scan(&tables); err != nil {
+		return err
+	}
+	if tables == 0 {
+		create := fmt.Sprintf("begin immediate; pragma application_id=%d; pragma user_version=1; %s; insert into meta values ('schema', '%s'); commit",
+			cacheAppID, schema, schemaHash())
+		if _, err := w.conn.ExecContext(ctx, create); err != nil {
+			return err
+		}
+	}
+	return w.load(ctx)
+}
+
+// load reads the state, the refs and the directory from the file.
+func (w *writer) load(ctx context.Context) error {
+	s, err := w.loadState(ctx)
+	if err != nil {
+		return err
+	}
+	if err := w.loadRefs(ctx); err != nil {
+		return err
+	}
+	if err := w.conn.QueryRowContext(ctx, "select exists (select 1 from tombstone)").Scan(&w.tombstones); err != nil {
+		return err
+	}
+	w.cache.state.Store(s)
+	return w.loadNames(ctx)
+}
+
+func (w *writer) loadState(ctx context.Context) (*state, error) {
+	s := &state{Mark: 1}
+	var text string
+	err := w.conn.QueryRowContext(ctx, "select value from meta where key = 'state'").Scan(&text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return s, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := json.Unmarshal([]byte(text), s); err != nil {
+		return nil, errors.Join(errDamaged, err)
+	}
+	return s, nil
+}
+
+func (w *writer) loadRefs(ctx context.Context) error {
+	w.refs, w.refIDs = map[[16]byte]int64{}, map[int64][16]byte{}
+	rows, err := w.conn.QueryContext(ctx, "select n, id from ref")
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var n int64
+		var id chat.BrandID // any of the kinds: 16 bytes
+		if err := rows.Scan(&n, &id); err != nil {
+			return err
+		}
+		w.refs[id], w.refIDs[n] = n, id
+	}
+	return rows.Err()
+}
+
+// close ends the goroutine after the job it is at.
+func (w *writer) close() error {
+	close(w.quit)
+	w.done.Wait()
+	var errs []error
+	for _, s := range w.stmts {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close(), w.db.Close())...)
+}
+
+// do runs fn in a transaction and returns when it is committed. A context that
+// ends before fn begins stops it; once begun it is finished.
+func (w *writer) do(ctx context.Context, op string, fn func(*tx) error) error {
+	j := job{op: op, fn: fn, done: make(chan error, 1)}
+	select {
+	case w.jobs <- j:
+	case <-ctx.Done():
+		return fmt.Errorf("%s: %w", op, ctx.Err())
+	case <-w.quit:
+		return fmt.Errorf("%s: %w", op, chat.Errorf(chat.CodeUnavailable, "The cache is closed."))
+	}
+	if err := <-j.done; err != nil {
+		return fmt.Errorf("%s: %w", op, w.cache.noteDamage(unavailable(err)))
+	}
+	return nil
+}
+
+func (w *writer) run(ctx context.Context) {
+	timer := time.NewTimer(idle)
+	defer timer.Stop()
+	for {
+		select {
+		case <-w.quit:
+			return
+		case j := <-w.jobs:
+			j.done <- w.transact(ctx, j.fn)
+			timer.Reset(idle)
+		case <-timer.C:
+			if w.tidy(ctx) {
+				timer.Reset(idle)
+			}
+		}
+	}
+}
+
+// tidy folds the log into the file and gives freed pages back, some at a time.
+// It says whether more are left. What fails is tried again after the next write.
+func (w *writer) tidy(ctx context.Context) (more bool) {
+	err := func() error {
+		rows, err := w.conn.QueryContext(ctx, "pragma incremental_vacuum(2000)")
+		if err != nil {
+			return err
+		}
+		if _, err := collect(rows, func(*sql.Rows) (struct{}, error) { return struct{}{}, nil }); err != nil {
+			return err // each step frees one page
+		}
+		var left int
+		if err := w.conn.QueryRowContext(ctx, "pragma freelist_count").Scan(&left); err != nil {
+			return err
+		}
+		more = left > 0
+		_, err = w.conn.ExecContext(ctx, "pragma wal_checkpoint(truncate)")
+		return err
+	}()
+	if err != nil {
+		w.cache.log.Warn("tidy cache", "error", err)
+		return false
+	}
+	return more
+}
+
+// transact runs one job in a transaction.
+func (w *writer) transact(ctx context.Context, fn func(*tx) error) error {
+	if _, err := w.conn.ExecContext(ctx, "begin immediate"); err != nil {
+		return fmt.Errorf("begin: %w", err)
+	}
+	t := newTx(ctx, w)
+	err := fn(t)
+	if err == nil {
+		err = t.flush()
+	}
+	if err == nil {
+		_, err = w.conn.ExecContext(ctx, "commit")
+	}
+	if err != nil {
+		return w.undo(ctx, err)
+	}
+	if t.tombstoned {
+		w.tombstones = true
+	}
+	w.cache.state.Store(&t.state)
+	if t.applied.Directory || t.refsGrew {
+		if err := w.loadNames(ctx); err != nil {
+			return fmt.Errorf("read names: %w", err)
+		}
+	}
+	return nil
+}
+
+// undo rolls back after err and forgets what the writer had taken over.
+func (w *writer) undo(ctx context.Context, err error) error {
+	// SQLite itself has rolled back after some errors; then this one says so.
+	if _, rollback := w.conn.ExecContext(ctx, "rollback"); rollback != nil {
+		w.cache.log.Debug("roll back", "error", rollback)
+	}
+	if reload := w.loadRefs(ctx); reload != nil {
+		return errors.Join(err, fmt.Errorf("reload: %w", reload))
+	}
+	return err
+}
+
+// stmt prepares a statement once for the life of the connection.
+func (w *writer) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
+	if s := w.stmts[query]; s != nil {
+		return s, nil
+	}
+	s, err := w.conn.PrepareContext(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	w.stmts[query] = s
+	return s, nil
+}
+
+// noteDamage leaves a note for the next opening where err means damage.
+func (c *Cache) noteDamage(err error) error {
+	if IsDamaged(err) {
+		if note := os.WriteFile(filepath.Join(c.dir, damageFile), nil, 0o600); note != nil {
+			return errors.Join(err, note)
+		}
+	}
+	return err
+}

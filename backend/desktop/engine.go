@@ -1,0 +1,309 @@
+// Package desktop is the engine of the desktop app: everything behind the
+// window. It reads only the cache, writes only through the outbox, and keeps
+// the cache true through sync; it knows accounts, drafts, settings and files.
+//
+// One goroutine owns the engine's state (which accounts there are, which one
+// is open) and takes typed events. What the window asks is answered in the
+// caller's goroutine from an immutable view of that state and from SQLite, so
+// no answer ever waits for the network. State, List, Thread and the other
+// reads may be called by any number of goroutines.
+package desktop
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	stdsync "sync"
+	"sync/atomic"
+	"time"
+
+	"parley/backend/chat"
+	"parley/backend/desktop/cache"
+	"parley/backend/desktop/secrets"
+	"parley/backend/desktop/sync"
+	"parley/backend/protocol"
+)
+
+// Embedded is a backend inside this program. Only main knows what it is.
+type Embedded interface {
+	// Start starts it, or gives the address of the one that runs.
+	Start(ctx context.Context) (url string, err error)
+	// Session signs its owner in, making the workspace if there is none.
+	Session(ctx context.Context, device string) (protocol.SignedIn, error)
+	// Close drains and stops it.
+	Close(ctx context.Context) error
+}
+
+// Options say how an engine is opened.
+type Options struct {
+	Data          string // folder; everything of this program is in it
+	Version       string
+	Embedded      Embedded // nil: remote servers only
+	DefaultServer string   // proposed in the sign-in form
+	Window        Window
+	Secrets       *secrets.Store // nil: the keychain, with files in Data as fallback
+	Log           *slog.Logger   // nil: nothing is logged
+}
+
+// Engine is everything behind the window.
+type Engine struct {
+	opt     Options
+	log     *slog.Logger
+	device  *cache.Local // settings and the list of accounts; nil when unusable
+	secrets *secrets.Store
+	tell    *announcer
+	started time.Time
+	name    string // of this device, in the list of sessions
+
+	ctx     context.Context
+	cancel  context.CancelFunc
+	events  chan event
+	done    chan struct{}
+	helpers stdsync.WaitGroup
+	view    atomic.Pointer[view]
+}
+
+// view is the engine's state as everybody may read it; it never changes.
+type view struct {
+	accounts []record
+	session  *session
+	warnings []Warning
+	problem  string // why there is no account although there should be one
+	starting bool   // the embedded backend is being started
+}
+
+// record is an account as it is kept.
+type record struct {
+	ID        string          `json:"id"`
+	Server    string          `json:"server"`
+	Kind      AccountKind     `json:"kind"`
+	Member    chat.MemberID   `json:"member"`
+	Email     string          `json:"email"`
+	Name      string          `json:"workspace"`
+	Me        json.RawMessage `json:"me"` // as of sign-in, until the cache knows better
+	SignedOut bool            `json:"signed_out"`
+}
+
+const (
+	settingAccounts = "engine.accounts"
+	settingActive   = "engine.active"
+)
+
+// Open opens the data folder and the account that was open last. It needs no
+// network. A folder that cannot be used is an error with a sentence; nothing
+// in it has been changed then.
+func Open(ctx context.Context, opt Options) (*Engine, error) {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	if err := os.MkdirAll(opt.Data, 0o700); err != nil {
+		return nil, &chat.Error{Code: chat.CodeUnavailable, Message: "The data folder " + opt.Data + " cannot be used.", Cause: err}
+	}
+	device, err := cache.OpenLocal(opt.Data) // locked: no second engine on this folder
+	if err != nil {
+		return nil, fmt.Errorf("open data folder: %w", err)
+	}
+	if opt.Secrets == nil {
+		opt.Secrets = secrets.Open(filepath.Join(opt.Data, "secrets"))
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "desktop"
+	}
+	run, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	e := &Engine{opt: opt, log: opt.Log, device: device, secrets: opt.Secrets, tell: newAnnouncer(opt.Window),
+		started: time.Now(), name: "Parley on " + host, ctx: run, cancel: cancel,
+		events: make(chan event), done: make(chan struct{})}
+	st, err := e.restore(ctx)
+	if err != nil {
+		cancel()
+		e.tell.close()
+		return nil, errors.Join(err, device.Close())
+	}
+	go e.run(st)
+	if len(st.accounts) == 0 && opt.Embedded != nil && opt.DefaultServer == "" {
+		e.helpers.Go(func() {
+			if err := e.StartEmbedded(); err != nil && run.Err() == nil {
+				e.log.Error("start embedded backend", "error", err)
+			}
+		})
+	}
+	return e, nil
+}
+
+// Close ends everything and waits for it. What waits to be sent is on disk.
+func (e *Engine) Close() error {
+	e.cancel()
+	<-e.done
+	e.helpers.Wait()
+	e.tell.close()
+	var errs []error
+	if e.opt.Embedded != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		errs = append(errs, e.opt.Embedded.Close(ctx))
+	}
+	if e.device != nil {
+		errs = append(errs, e.device.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// Unusable makes an engine for a data folder that Open has refused: it can do
+// nothing but say why, so that the window can show it.
+func Unusable(cause error, opt Options) *Engine {
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
+	opt.Embedded = nil
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	e := &Engine{opt: opt, log: opt.Log, secrets: secrets.Open(opt.Data), tell: newAnnouncer(opt.Window), started: time.Now(),
+		ctx: ctx, cancel: cancel, events: make(chan event), done: make(chan struct{})}
+	close(e.done)
+	e.view.Store(&view{problem: chat.ErrorMessage(cause)})
+	return e
+}
+
+// clock reads both clocks for the parts that must tell them apart.
+func (e *Engine) clock() sync.Instant {
+	now := time.Now()
+	return sync.Instant{Mono: now.Sub(e.started), Wall: chat.TimeOf(now.Round(0))}
+}
+
+// now is the wall clock, for what is shown.
+func (e *Engine) now() chat.Time { return chat.TimeOf(time.Now()) }
+
+// event is what the engine's goroutine takes: a closed set.
+type event interface{ event() }
+
+type (
+	// signedIn: somebody has signed in; the token is kept already.
+	signedIn struct {
+		account record
+		reply   chan error
+	}
+	switched struct {
+		id    string
+		reply chan error
+	}
+	// left: the person signed out of the open account.
+	left struct{ reply chan error }
+	// ended: the server says that a session is no more.
+	ended struct {
+		session *session
+		wipe    bool
+	}
+	// damaged: a session's cache must be opened anew.
+	damaged struct{ session *session }
+	// moved: an embedded backend has another address than last time.
+	moved struct {
+		id  string
+		url string
+	}
+	// embedding: the embedded backend is being started, or could not be.
+	embedding struct {
+		under   bool
+		problem string
+	}
+)
+
+func (signedIn) event()  {}
+func (switched) event()  {}
+func (left) event()      {}
+func (ended) event()     {}
+func (damaged) event()   {}
+func (moved) event()     {}
+func (embedding) event() {}
+
+// state is owned by the engine's goroutine.
+type state struct {
+	accounts []record
+	session  *session
+	warnings []Warning
+	problem  string
+	starting bool
+}
+
+// restore reads the accounts and opens the one that was open last.
+func (e *Engine) restore(ctx context.Context) (*state, error) {
+	st := &state{}
+	raw, ok, err := e.device.Setting(ctx, settingAccounts)
+	if err != nil {
+		return nil, err
+	}
+	if ok {
+		if err := json.Unmarshal(raw, &st.accounts); err != nil {
+			return nil, fmt.Errorf("read accounts: %w", err)
+		}
+	}
+	var active string
+	if raw, ok, err = e.device.Setting(ctx, settingActive); err != nil {
+		return nil, err
+	} else if ok {
+		if err := json.Unmarshal(raw, &active); err != nil {
+			return nil, fmt.Errorf("read active account: %w", err)
+		}
+	}
+	if i := st.find(active); i >= 0 {
+		e.open(st, st.accounts[i])
+	}
+	e.publish(st)
+	return st, nil
+}
+
+func (e *Engine) run(st *state) {
+	defer close(e.done)
+	for {
+		select {
+		case ev := <-e.events:
+			e.take(st, ev)
+			e.publish(st)
+			e.tell.state()
+		case <-e.ctx.Done():
+			if st.session != nil {
+				st.session.close()
+			}
+			return
+		}
+	}
+}
+
+// publish makes the state readable for everybody.
+func (e *Engine) publish(st *state) {
+	v := &view{accounts: append([]record(nil), st.accounts...), session: st.session, problem: st.problem, starting: st.starting}
+	v.warnings = append(v.warnings, st.warnings...)
+	e.view.Store(v)
+}
+
+// post hands an event to the engine's goroutine.
+func (e *Engine) post(ev event) bool {
+	select {
+	case e.events <- ev:
+		return true
+	case <-e.ctx.Done():
+		return false
+	}
+}
+
+// ask posts an event and waits for the answer to it.
+func (e *Engine) ask(ev event, reply chan error) error {
+	if !e.post(ev) {
+		return errClosing
+	}
+	select {
+	case err := <-reply:
+		return err
+	case <-e.done:
+		return errClosing
+	}
+}
+
+var errClosing = chat.Errorf(chat.CodeUnavailable, "This account is being closed.")
+
+func random() float64 { return rand.Float64() }

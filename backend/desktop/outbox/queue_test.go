@@ -1,0 +1,303 @@
+package outbox
+
+import (
+	"errors"
+	"fmt"
+	"net"
+	"testing"
+	"time"
+
+	"parley/backend/chat"
+	"parley/backend/protocol"
+)
+
+type bench struct {
+	t   *testing.T
+	q   *Queue
+	now Instant
+}
+
+func newBench(t *testing.T) *bench {
+	t.Helper()
+	q := NewQueue(func() float64 { return 0.5 })
+	q.SetInterval(3 * time.Second)
+	return &bench{t, q, Instant{Wall: 1_000_000_000_000}}
+}
+
+func (b *bench) pass(d time.Duration) {
+	b.now = Instant{b.now.Mono + d, b.now.Wall.Add(d)}
+}
+
+func (b *bench) add(c chat.ConversationID, kind string) Entry {
+	b.t.Helper()
+	e := Entry{ID: chat.NewID[chat.Command](), Conversation: c, Kind: kind, CreatedAt: b.now.Wall}
+	b.q.Add(b.now, e)
+	return e
+}
+
+// ready checks that exactly these entries go out now.
+func (b *bench) ready(want ...Entry) {
+	b.t.Helper()
+	got := b.q.Ready(b.now)
+	if len(got) != len(want) {
+		b.t.Fatalf("wanted %d entries to go out, got %d: %v", len(want), len(got), kinds(got))
+	}
+	for i := range want {
+		if got[i].ID != want[i].ID {
+			b.t.Fatalf("entry %d is %s, wanted %s", i, got[i].Kind, want[i].Kind)
+		}
+	}
+}
+
+func kinds(es []Entry) (out []string) {
+	for _, e := range es {
+		out = append(out, e.Kind)
+	}
+	return out
+}
+
+func (b *bench) applied(e Entry) Outcome {
+	return b.q.Judge(b.now, e.ID, protocol.Result{ID: e.ID, Status: protocol.StatusApplied})
+}
+
+func (b *bench) refused(e Entry, p protocol.Problem) Outcome {
+	return b.q.Judge(b.now, e.ID, protocol.Result{ID: e.ID, Status: protocol.StatusRefused, Problem: &p})
+}
+
+func (b *bench) outcome(got, want Outcome) {
+	b.t.Helper()
+	if got != want {
+		b.t.Fatalf("outcome %s, wanted %s", got, want)
+	}
+}
+
+func conv() chat.ConversationID { return chat.NewID[chat.Conversation]() }
+
+func TestOneAtATimeInOrder(t *testing.T) {
+	b, c := newBench(t), conv()
+	one := b.add(c, protocol.ConversationResolve)
+	two := b.add(c, protocol.ConversationAssign)
+	b.ready(one)
+	b.ready()
+	b.outcome(b.applied(one), Done)
+	b.ready(two)
+}
+
+func TestConversationsInParallelUpToEight(t *testing.T) {
+	b := newBench(t)
+	var first []Entry
+	for range 10 {
+		first = append(first, b.add(conv(), protocol.ConversationResolve))
+	}
+	b.ready(first[:8]...)
+	b.applied(first[3])
+	b.ready(first[8])
+}
+
+func TestSendsArePaced(t *testing.T) {
+	b, c := newBench(t), conv()
+	one, two := b.add(c, protocol.MessageSend), b.add(c, protocol.MessageSend)
+	read := b.add(c, protocol.ConversationRead)
+	resolve := b.add(c, protocol.ConversationResolve)
+	b.ready(one)
+	b.applied(one)
+	b.ready(read) // may pass a text that waits
+	b.applied(read)
+	b.ready() // resolve may not: it was pressed after the text
+	if at, ok := b.q.Next(b.now); !ok || at != 3*time.Second {
+		t.Fatalf("next at %v %v, wanted 3s", at, ok)
+	}
+	b.pass(3 * time.Second)
+	b.ready(two)
+	b.applied(two)
+	b.ready(resolve)
+}
+
+func TestTooSoonKeepsTheCommand(t *testing.T) {
+	b, c := newBench(t), conv()
+	e := b.add(c, protocol.MessageSend)
+	b.ready(e)
+	b.outcome(b.refused(e, protocol.Problem{Code: chat.CodeTooSoon, RetryAfter: 1.5}), Again)
+	b.pass(1400 * time.Millisecond)
+	b.ready()
+	b.pass(200 * time.Millisecond)
+	b.ready(e)
+}
+
+func TestRefusedTextHoldsLaterTexts(t *testing.T) {
+	b, c := newBench(t), conv()
+	one, two := b.add(c, protocol.MessageSend), b.add(c, protocol.MessageSend)
+	b.ready(one)
+	b.outcome(b.refused(one, protocol.Problem{Code: chat.CodeNewerMessages, Detail: "read first"}), Refused)
+	resolve := b.add(c, protocol.ConversationResolve)
+	b.ready(resolve) // only texts are held
+	b.applied(resolve)
+	b.pass(time.Hour)
+	b.ready()
+	if _, ok := b.q.Next(b.now); ok {
+		t.Fatal("time alone must not release a held text")
+	}
+	again := Entry{ID: chat.NewID[chat.Command](), Conversation: c, Kind: protocol.MessageSend, CreatedAt: b.now.Wall}
+	if !b.q.Replace(b.now, one.ID, again) {
+		t.Fatal("could not replace the refused text")
+	}
+	b.ready(again)
+	b.applied(again)
+	b.pass(3 * time.Second)
+	b.ready(two)
+}
+
+func TestDroppingTheRefusedTextReleasesTheRest(t *testing.T) {
+	b, c := newBench(t), conv()
+	one, two := b.add(c, protocol.MessageSend), b.add(c, protocol.MessageSend)
+	b.ready(one)
+	b.refused(one, protocol.Problem{Code: chat.CodeClosed})
+	if !b.q.Remove(one.ID) {
+		t.Fatal("could not drop")
+	}
+	b.ready(two)
+}
+
+func TestRefusedChangeIsDropped(t *testing.T) {
+	b, c := newBench(t), conv()
+	one, two := b.add(c, protocol.ConversationAssign), b.add(c, protocol.MessageSend)
+	b.ready(one)
+	b.outcome(b.refused(one, protocol.Problem{Code: chat.CodeForbidden}), Dropped)
+	b.ready(two)
+}
+
+func TestNetworkTroubleRetriesForEver(t *testing.T) {
+	b, c := newBench(t), conv()
+	e := b.add(c, protocol.MessageSend)
+	for i := range 50 {
+		b.ready(e)
+		b.outcome(b.q.Fail(b.now, e.ID, protocol.Unreachable("post", errors.New("reset"))), Again)
+		b.ready()
+		at, ok := b.q.Next(b.now)
+		if !ok || at-b.now.Mono > maxBackoff {
+			t.Fatalf("try %d: next at %v %v", i, at-b.now.Mono, ok)
+		}
+		b.pass(at - b.now.Mono)
+	}
+	b.ready(e)
+	b.q.Fail(b.now, e.ID, protocol.Unreachable("post", errors.New("reset")))
+	b.q.Wake()
+	b.ready(e)
+}
+
+func TestRequestLevelErrors(t *testing.T) {
+	for code, want := range map[chat.Code]Outcome{
+		chat.CodeInvalid: Refused, chat.CodeTooLarge: Refused, chat.CodeForbidden: Refused, chat.CodeIDReused: Refused,
+		chat.CodeUnavailable: Again, chat.CodeInternal: Again, chat.CodeTooMany: Again, chat.CodeUnauthorized: Again,
+	} {
+		t.Run(string(code), func(t *testing.T) {
+			b := newBench(t)
+			e := b.add(conv(), protocol.MessageSend)
+			b.ready(e)
+			b.outcome(b.q.Fail(b.now, e.ID, chat.Errorf(code, "x")), want)
+			b.q.Wake()
+			if code == chat.CodeUnauthorized {
+				b.ready() // nobody is signed in
+				b.q.Pause(false)
+			}
+			if want == Again {
+				b.ready(e)
+			}
+		})
+	}
+}
+
+func TestServerOverloadIsWaitedOut(t *testing.T) {
+	b := newBench(t)
+	e := b.add(conv(), protocol.ConversationResolve)
+	b.ready(e)
+	b.outcome(b.q.Fail(b.now, e.ID, &chat.Error{Code: chat.CodeTooMany, RetryAfter: 9 * time.Second}), Again)
+	b.pass(8 * time.Second)
+	b.ready()
+	b.pass(time.Second)
+	b.ready(e)
+}
+
+func TestAgeTrustsTheLargerClock(t *testing.T) {
+	for name, test := range map[string]struct {
+		mono, wall, stored, want time.Duration
+	}{
+		"both agree":               {5 * time.Second, 5 * time.Second, 0, 5 * time.Second},
+		"asleep":                   {time.Second, 8 * time.Hour, 0, 8 * time.Hour},
+		"clock set back":           {90 * time.Second, -time.Hour, 0, 90 * time.Second},
+		"restart, clock set back":  {time.Second, -time.Hour, 70 * time.Second, 71 * time.Second},
+		"restart after a long off": {time.Second, time.Hour, 10 * time.Second, time.Hour},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			e := Entry{ID: chat.NewID[chat.Command](), Conversation: conv(), Kind: protocol.MessageSend,
+				CreatedAt: b.now.Wall, Elapsed: test.stored, Noted: test.stored}
+			b.q.Add(b.now, e)
+			b.now = Instant{b.now.Mono + test.mono, b.now.Wall.Add(test.wall)}
+			got := b.q.Ready(b.now)
+			if len(got) != 1 || got[0].Elapsed != test.want {
+				t.Fatalf("age %v, wanted %v", got, test.want)
+			}
+		})
+	}
+}
+
+func TestNewestReadCounts(t *testing.T) {
+	b, c := newBench(t), conv()
+	flying := b.add(c, protocol.ConversationRead)
+	b.ready(flying)
+	second := b.add(c, protocol.ConversationRead)
+	third := Entry{ID: chat.NewID[chat.Command](), Conversation: c, Kind: protocol.ConversationUnread, CreatedAt: b.now.Wall}
+	gone := b.q.Add(b.now, third)
+	if len(gone) != 1 || gone[0] != second.ID {
+		t.Fatalf("superseded %v, wanted only the one that waits", gone)
+	}
+	b.applied(flying)
+	b.ready(third)
+}
+
+func TestUncertainOnlyIfItMayHaveArrived(t *testing.T) {
+	for name, test := range map[string]struct {
+		err  error
+		want bool
+	}{
+		"cut in the middle": {protocol.Unreachable("post", errors.New("reset")), true},
+		"nobody there":      {protocol.Unreachable("post", &net.OpError{Op: "dial", Err: errors.New("refused")}), false},
+		"no such name":      {protocol.Unreachable("post", fmt.Errorf("x: %w", &net.DNSError{})), false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			e := b.add(conv(), protocol.MessageSend)
+			b.ready(e)
+			b.q.Fail(b.now, e.ID, test.err)
+			if got, _ := b.q.Get(e.ID); got.Uncertain != test.want {
+				t.Fatalf("uncertain %v, wanted %v", got.Uncertain, test.want)
+			}
+		})
+	}
+}
+
+func TestRefuseMarksTextsAndDropsTheRest(t *testing.T) {
+	b, mine, other := newBench(t), conv(), conv()
+	text, change := b.add(mine, protocol.MessageSend), b.add(mine, protocol.ConversationResolve)
+	stays := b.add(other, protocol.MessageSend)
+	refused, dropped := b.q.Refuse(func(e Entry) bool { return e.Conversation == mine }, &protocol.Problem{Code: chat.CodeForbidden})
+	if len(refused) != 1 || refused[0].ID != text.ID || len(dropped) != 1 || dropped[0].ID != change.ID {
+		t.Fatalf("refused %v dropped %v", kinds(refused), kinds(dropped))
+	}
+	b.ready(stays)
+}
+
+func TestEmptyLanesAreForgotten(t *testing.T) {
+	b := newBench(t)
+	for range 100 {
+		e := b.add(conv(), protocol.MessageSend)
+		b.ready(e)
+		b.applied(e)
+		b.pass(4 * time.Second)
+	}
+	b.q.Ready(b.now)
+	if n := len(b.q.lanes); n != 0 {
+		t.Fatalf("%d lanes are kept for nothing", n)
+	}
+}

@@ -1,0 +1,214 @@
+package desktop
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"parley/backend/chat"
+	"parley/backend/desktop/cache"
+	"parley/backend/desktop/outbox"
+	"parley/backend/protocol"
+)
+
+// errNotConnected says that there is no server yet to talk to.
+var errNotConnected = errors.New("not connected yet")
+
+func (s *session) outboxConfig() outbox.Config {
+	return outbox.Config{
+		Store:  outboxStore{s.local},
+		Submit: s.submit, Confirm: s.confirm,
+		Changed: s.outboxChanged, Undone: s.undone, Failed: s.doubt,
+		Clock:  func() outbox.Instant { return outbox.Instant(s.e.clock()) },
+		Random: random, Log: s.e.log,
+	}
+}
+
+func (s *session) submit(ctx context.Context, cmd chat.Command) (protocol.Result, error) {
+	n := s.net.Load()
+	if n == nil {
+		return protocol.Result{}, protocol.Unreachable("commands", errNotConnected)
+	}
+	res, err := n.client.Commands(ctx, []chat.Command{cmd})
+	if err != nil {
+		return protocol.Result{}, err
+	}
+	return res[0], nil
+}
+
+// confirm brings what an accepted command made into the cache, so that it
+// never vanishes between the outbox and the change that follows.
+func (s *session) confirm(ctx context.Context, e outbox.Entry, res protocol.Result) error {
+	var rows []cache.Row
+	if kind := kindOf(e); kind != "" && len(res.Data) > 0 && string(res.Data) != "null" {
+		id := e.Conversation.String()
+		switch kind {
+		case chat.EntityMessage:
+			id = e.Message.String()
+		case chat.EntityContact:
+			id = e.Contact.String()
+		}
+		rows = append(rows, cache.Row{Kind: kind, ID: id, Op: chat.OpPut, Conversation: e.Conversation, Data: res.Data})
+	}
+	if e.Kind == protocol.MessageSend && res.Seq > 0 {
+		// The server drops the author's draft with the message.
+		rows = append(rows, cache.Row{Kind: chat.EntityDraft, ID: e.Conversation.String(), Op: chat.OpDelete,
+			Ver: res.Seq, Conversation: e.Conversation})
+	}
+	if len(rows) == 0 {
+		return nil
+	}
+	applied, err := s.cache.PutRows(ctx, rows)
+	if err != nil {
+		return fmt.Errorf("store answer: %w", err)
+	}
+	s.changed(applied)
+	return nil
+}
+
+// kindOf is what kind of entity a command's answer is.
+func kindOf(e outbox.Entry) chat.EntityKind {
+	switch e.Kind {
+	case protocol.MessageSend, protocol.CommentAdd:
+		return chat.EntityMessage
+	case protocol.ContactUpdate:
+		return chat.EntityContact
+	}
+	if !e.Conversation.IsZero() {
+		return chat.EntityConversation
+	}
+	return ""
+}
+
+func (s *session) outboxChanged(c chat.ConversationID) {
+	if !c.IsZero() {
+		s.e.tell.thread(c.String())
+		s.e.tell.list(c.String())
+	} else {
+		s.e.tell.everything()
+	}
+	s.e.tell.counts()
+	s.e.tell.state()
+}
+
+// undone tells that something shown early was refused.
+func (s *session) undone(e outbox.Entry, p *protocol.Problem) {
+	s.e.tell.problem(Problem{Code: string(p.Code), Message: p.Detail, Conversation: e.Conversation.String()})
+}
+
+// doubt lets sync check the connection when a request could not reach the
+// server, and find out for itself when the session is no more.
+func (s *session) doubt(err error) {
+	n := s.net.Load()
+	switch {
+	case n == nil:
+	case protocol.IsUnreachable(err):
+		n.sync.Doubt()
+	case chat.ErrorCode(err) == chat.CodeUnauthorized:
+		n.sync.Wake()
+	}
+}
+
+// outboxStore keeps the outbox's entries in local.db.
+type outboxStore struct{ local *cache.Local }
+
+// Load gives everything that waits.
+func (o outboxStore) Load(ctx context.Context) ([]outbox.Entry, error) {
+	rows, err := o.local.Outbox(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("load outbox: %w", err)
+	}
+	out := make([]outbox.Entry, 0, len(rows))
+	for _, r := range rows {
+		e := outbox.Entry{ID: r.ID, Conversation: r.Conversation, Kind: r.Kind, Args: r.Body, Seen: r.Seen,
+			CreatedAt: r.CreatedAt, Attempts: r.Attempts, Uncertain: r.Attempts > 0,
+			Elapsed: time.Duration(r.ElapsedMS) * time.Millisecond}
+		e.Noted = e.Elapsed
+		if e.Text() {
+			if e.Message, err = chat.ParseID[chat.Message](r.Entity); err != nil {
+				return nil, fmt.Errorf("load outbox: %w", err)
+			}
+		} else if e.Conversation.IsZero() {
+			if e.Contact, err = chat.ParseID[chat.Contact](r.Entity); err != nil {
+				return nil, fmt.Errorf("load outbox: %w", err)
+			}
+		}
+		if r.State == cache.StateRefused {
+			e.Problem = &protocol.Problem{Code: chat.CodeInternal, Detail: "This could not be sent."}
+			if len(r.Problem) > 0 {
+				if err := json.Unmarshal(r.Problem, e.Problem); err != nil {
+					return nil, fmt.Errorf("load outbox: problem: %w", err)
+				}
+			}
+		}
+		out = append(out, e)
+	}
+	return out, nil
+}
+
+func rowOf(e outbox.Entry) cache.Entry {
+	r := cache.Entry{ID: e.ID, Conversation: e.Conversation, Kind: e.Kind, Body: e.Args, Seen: e.Seen, CreatedAt: e.CreatedAt}
+	switch {
+	case e.Text():
+		r.Entity = e.Message.String()
+	case e.Conversation.IsZero():
+		r.Entity = e.Contact.String()
+	}
+	return r
+}
+
+// Insert adds an entry, durably.
+func (o outboxStore) Insert(ctx context.Context, e outbox.Entry, clearDraft bool) error {
+	add := o.local.Enqueue
+	if clearDraft {
+		add = o.local.EnqueueSend
+	}
+	if _, err := add(ctx, rowOf(e)); err != nil {
+		return fmt.Errorf("put into outbox: %w", err)
+	}
+	return nil
+}
+
+// Replace puts an entry at the place of another.
+func (o outboxStore) Replace(ctx context.Context, old chat.CommandID, e outbox.Entry) error {
+	if _, err := o.local.Requeue(ctx, old, rowOf(e)); err != nil {
+		return fmt.Errorf("replace in outbox: %w", err)
+	}
+	return nil
+}
+
+// Remove forgets an entry.
+func (o outboxStore) Remove(ctx context.Context, id chat.CommandID) error {
+	if err := o.local.Remove(ctx, id); err != nil {
+		return fmt.Errorf("remove from outbox: %w", err)
+	}
+	return nil
+}
+
+// Refuse notes why an entry could not be sent.
+func (o outboxStore) Refuse(ctx context.Context, id chat.CommandID, p *protocol.Problem) error {
+	b, err := json.Marshal(p)
+	if err != nil {
+		return fmt.Errorf("note refusal: %w", err)
+	}
+	if err := o.local.MarkRefused(ctx, id, b); err != nil {
+		return fmt.Errorf("note refusal: %w", err)
+	}
+	return nil
+}
+
+// Attempted notes that an entry goes out once more and how long it has waited.
+// After a crash this is what says that it may have arrived.
+func (o outboxStore) Attempted(ctx context.Context, e outbox.Entry) error {
+	if err := o.local.MarkQueued(ctx, e.ID, 0); err != nil {
+		return fmt.Errorf("note attempt: %w", err)
+	}
+	if more := (e.Elapsed - e.Noted).Milliseconds(); more >= 1000 {
+		if err := o.local.AddElapsed(ctx, more, e.ID); err != nil {
+			return fmt.Errorf("note attempt: %w", err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,371 @@
+package desktop
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"parley/backend/chat"
+	"parley/backend/desktop/cache"
+	"parley/backend/desktop/sync"
+)
+
+// readTimeout bounds a read of the cache. It is far above what any takes.
+const readTimeout = 10 * time.Second
+
+func (e *Engine) reading() (context.Context, context.CancelFunc) {
+	return context.WithTimeout(e.ctx, readTimeout)
+}
+
+// session gives the open account.
+func (e *Engine) session() (*session, error) {
+	v := e.view.Load()
+	switch {
+	case v.session != nil:
+		return v.session, nil
+	case v.problem != "":
+		return nil, chat.Errorf(chat.CodeUnavailable, "%s", v.problem)
+	}
+	return nil, chat.Errorf(chat.CodeUnauthorized, "Sign in first.")
+}
+
+// fault makes a read that failed because the account was closed meanwhile
+// recognisable: the window reads anew when it is told what is open now.
+func (s *session) fault(err error) error {
+	if err != nil && s.ctx.Err() != nil {
+		return errClosing
+	}
+	return err
+}
+
+// State gives everything the window knows outside lists and threads.
+func (e *Engine) State() (AppState, error) {
+	for {
+		v := e.view.Load()
+		st, err := e.stateOf(v)
+		if err == nil || e.view.Load() == v || e.ctx.Err() != nil {
+			return st, err
+		}
+	}
+}
+
+func (e *Engine) stateOf(v *view) (AppState, error) {
+	ctx, cancel := e.reading()
+	defer cancel()
+	st := AppState{Accounts: []Account{}, Warnings: slices.Clone(v.warnings), ShareLinks: []ShareLink{}, Version: e.opt.Version,
+		Brands: []json.RawMessage{}, Channels: []json.RawMessage{}, Members: []json.RawMessage{}}
+	if e.secrets.Missing() {
+		st.Warnings = append(st.Warnings, Warning{Code: "keychain_missing",
+			Message: "This system has no keychain that Parley can use. Your session is kept in a file that only you can read."})
+	}
+	if st.Warnings == nil {
+		st.Warnings = []Warning{}
+	}
+	for _, r := range v.accounts {
+		st.Accounts = append(st.Accounts, Account{ID: r.ID, Server: r.Server, Email: r.Email, Workspace: r.Name, Kind: r.Kind,
+			Active: v.session != nil && v.session.account.ID == r.ID, SignedOut: r.SignedOut})
+	}
+	if v.session == nil {
+		st.Connection = Connection{Status: string(sync.StatusSignedOut)}
+		if v.starting {
+			st.Connection.Status = string(sync.StatusConnecting)
+		}
+		if v.problem != "" {
+			st.Connection = Connection{Status: string(sync.StatusError), Problem: &v.problem}
+		}
+		return st, nil
+	}
+	err := v.session.state(ctx, &st)
+	return st, err
+}
+
+func (s *session) state(ctx context.Context, st *AppState) error {
+	id := s.account.ID
+	st.Account = &id
+	st.Me, st.Workspace = s.account.Me, nil
+	if raw, err := s.cache.Member(ctx, s.me); err == nil {
+		st.Me = raw
+	}
+	if raw, err := s.cache.Workspace(ctx); err == nil {
+		st.Workspace = raw
+	}
+	var err error
+	if st.Brands, err = s.cache.Brands(ctx); err != nil {
+		return err
+	}
+	channels, err := s.cache.Channels(ctx)
+	if err != nil {
+		return err
+	}
+	if st.Channels = channels; channels == nil {
+		st.Channels = []json.RawMessage{}
+	}
+	if st.Members, err = s.cache.Members(ctx); err != nil {
+		return err
+	}
+	stats, err := s.cache.Stats(ctx)
+	if err != nil {
+		return err
+	}
+	st.Cached.Conversations = stats.Conversations
+	waiting := s.outbox.Snapshot()
+	st.Outbox = OutboxCounts{Queued: waiting.Queued, Refused: waiting.Refused}
+	st.ShareLinks = s.shareLinks(channels)
+	st.Connection = connectionOf(*s.report.Load())
+	if set := s.cache.SetAside(); set != nil {
+		st.Warnings = append(st.Warnings, Warning{Code: "cache_rebuilt", Message: set.Reason})
+	}
+	return nil
+}
+
+func connectionOf(r sync.Report) Connection {
+	c := Connection{Status: string(r.Status), Since: r.Since, CheckedAt: r.CheckedAt, Position: r.Position, Head: r.Head}
+	if r.Filling {
+		c.Progress = &Progress{Done: r.Done, Total: r.Total}
+	}
+	if r.Problem != "" {
+		c.Problem = &r.Problem
+	}
+	return c
+}
+
+// shareLinks gives the addresses where customers can write.
+func (s *session) shareLinks(channels []json.RawMessage) []ShareLink {
+	server := s.account.Server
+	if n := s.net.Load(); n != nil {
+		server = n.client.Server()
+	}
+	links := []ShareLink{}
+	for _, raw := range channels {
+		var c chat.Channel
+		if json.Unmarshal(raw, &c) != nil || c.Kind != chat.KindWeb || c.Slug == "" {
+			continue
+		}
+		links = append(links, ShareLink{Channel: c.ID.String(), Name: c.Name, Brand: c.Brand.String(), URL: server + "/c/" + c.Slug})
+	}
+	return links
+}
+
+// Conversation gives a conversation with what stands around it.
+func (e *Engine) Conversation(id string) (ConversationView, error) {
+	ctx, cancel := e.reading()
+	defer cancel()
+	s, conv, err := e.target(id)
+	if err != nil {
+		return ConversationView{}, err
+	}
+	raw, err := s.cache.Conversation(ctx, conv)
+	if err != nil {
+		return ConversationView{}, s.fault(err)
+	}
+	var c chat.Conversation
+	if err := json.Unmarshal(raw, &c); err != nil {
+		return ConversationView{}, err
+	}
+	v := ConversationView{Others: []json.RawMessage{}, Draft: s.draftOf(ctx, conv)}
+	v.Conversation, _ = s.overlay(ctx, raw, s.outbox.Snapshot().Of(conv))
+	if v.Contact, err = s.cache.Contact(ctx, c.Contact); err != nil {
+		return ConversationView{}, err
+	}
+	v.Contact = overlayContact(v.Contact, s.outbox.Snapshot().OfContact(c.Contact))
+	if v.Channel, err = s.cache.Channel(ctx, c.Channel); err != nil {
+		return ConversationView{}, err
+	}
+	var ch chat.Channel
+	if err := json.Unmarshal(v.Channel, &ch); err != nil {
+		return ConversationView{}, err
+	}
+	v.Abilities = chat.AbilitiesOf(ch.Kind)
+	all, err := s.cache.ConversationsOfContact(ctx, c.Contact)
+	if err != nil {
+		return ConversationView{}, err
+	}
+	for _, other := range all {
+		var head struct {
+			ID chat.ConversationID `json:"id"`
+		}
+		if json.Unmarshal(other, &head) == nil && head.ID != conv {
+			v.Others = append(v.Others, other)
+		}
+	}
+	return v, nil
+}
+
+// target reads a conversation's id and gives the session it belongs to.
+func (e *Engine) target(id string) (*session, chat.ConversationID, error) {
+	s, err := e.session()
+	if err != nil {
+		return nil, chat.ConversationID{}, err
+	}
+	conv, err := chat.ParseID[chat.Conversation](id)
+	return s, conv, err
+}
+
+// draftOf gives the text to put into the composer: this device's, else the one
+// that another device has left on the server.
+func (s *session) draftOf(ctx context.Context, conv chat.ConversationID) *Draft {
+	if x, ok := s.drafts.local(conv); ok {
+		if x.Text == "" {
+			return nil
+		}
+		return &Draft{Text: x.Text, Comment: x.Comment}
+	}
+	if s.drafts.textWaits(conv) {
+		return nil // what is on the server is what is being sent
+	}
+	raw, err := s.cache.Draft(ctx, conv)
+	if err != nil {
+		return nil
+	}
+	var x chat.Draft
+	if json.Unmarshal(raw, &x) != nil || x.Text == "" {
+		return nil
+	}
+	return &Draft{Text: x.Text, Comment: x.Comment}
+}
+
+// Thread gives part of a thread from the cache. What is missing is fetched in
+// the background; a "thread" event follows when it is there.
+func (e *Engine) Thread(id string, q ThreadQuery) (ThreadPage, error) {
+	ctx, cancel := e.reading()
+	defer cancel()
+	s, conv, err := e.target(id)
+	if err != nil {
+		return ThreadPage{}, err
+	}
+	// What waits is read before the thread: a text that is confirmed in
+	// between is then seen twice, which is repaired below, and never missed.
+	waiting, err := s.pending(ctx, conv)
+	if err != nil {
+		return ThreadPage{}, s.fault(err)
+	}
+	limit := min(max(q.Limit, 1), cache.MaxPage)
+	got, err := s.cache.Thread(ctx, conv, q.Before, q.After, q.Around, limit)
+	if err != nil {
+		return ThreadPage{}, s.fault(err)
+	}
+	page := ThreadPage{Head: got.Head, Pending: unconfirmed(waiting, got.Messages)}
+	page.Messages, page.From, page.To = run(got, q)
+	page.Complete = got.Head == 0 || (page.From <= 1 && len(page.Messages) > 0) || (q.Before == 1)
+	page.Loading = s.fill(conv, got.Holes)
+	return page, nil
+}
+
+// unconfirmed drops the entries whose message is among the messages.
+func unconfirmed(waiting []OutboxEntry, messages []json.RawMessage) []OutboxEntry {
+	if len(waiting) == 0 {
+		return waiting
+	}
+	here := map[string]bool{}
+	for _, raw := range messages {
+		var m struct {
+			ID string `json:"id"`
+		}
+		if json.Unmarshal(raw, &m) == nil {
+			here[m.ID] = true
+		}
+	}
+	return slices.DeleteFunc(waiting, func(e OutboxEntry) bool { return here[e.Message] })
+}
+
+// run cuts a window with holes down to one run of messages without any: the
+// one next to where the window was asked for.
+func run(got cache.ThreadPage, q ThreadQuery) (messages []json.RawMessage, from, to int64) {
+	messages, from, to = got.Messages, got.From, got.To
+	if messages == nil {
+		messages = []json.RawMessage{}
+	}
+	if len(got.Holes) == 0 {
+		if len(messages) == 0 {
+			return messages, 0, 0
+		}
+		return messages, from, to
+	}
+	lo, hi := from, to
+	holes := slices.Clone(got.Holes)
+	slices.SortFunc(holes, func(a, b [2]int64) int { return int(a[0] - b[0]) })
+	switch {
+	case q.After > 0:
+		hi = holes[0][0] - 1
+	case q.Before > 0:
+		lo = holes[len(holes)-1][1] + 1
+	case q.Around > 0:
+		for _, h := range holes {
+			if h[1] < q.Around {
+				lo = max(lo, h[1]+1)
+			}
+			if h[0] > q.Around {
+				hi = min(hi, h[0]-1)
+			}
+			if h[0] <= q.Around && q.Around <= h[1] {
+				return []json.RawMessage{}, 0, 0 // what was asked for is not here yet
+			}
+		}
+	default: // the newest there are
+		last := holes[len(holes)-1]
+		if last[1] == hi {
+			hi = last[0] - 1
+			holes = holes[:len(holes)-1]
+		}
+		if len(holes) > 0 {
+			lo = holes[len(holes)-1][1] + 1
+		}
+	}
+	if lo > hi {
+		return []json.RawMessage{}, 0, 0
+	}
+	// The window's messages are all that are not in holes, in order.
+	skip, n := int64(0), from
+	for ; n < lo; n++ {
+		if !inHole(got.Holes, n) {
+			skip++
+		}
+	}
+	return messages[skip:min(skip+hi-lo+1, int64(len(messages)))], lo, hi
+}
+
+func inHole(holes [][2]int64, n int64) bool {
+	return slices.ContainsFunc(holes, func(h [2]int64) bool { return h[0] <= n && n <= h[1] })
+}
+
+// fill fetches what is missing and reports whether that may be hoped for.
+func (s *session) fill(conv chat.ConversationID, holes [][2]int64) bool {
+	n := s.net.Load()
+	if len(holes) == 0 || n == nil {
+		return false
+	}
+	for _, h := range holes {
+		n.sync.Fetch(sync.Want{Conversation: conv, Before: h[1] + 1, Limit: int(min(max(h[1]-h[0]+1, 50), 100))})
+	}
+	switch s.report.Load().Status {
+	case sync.StatusOffline, sync.StatusSignedOut, sync.StatusError:
+		return false
+	}
+	return true
+}
+
+// pending gives the texts on their way whose message is not confirmed yet.
+func (s *session) pending(ctx context.Context, conv chat.ConversationID) ([]OutboxEntry, error) {
+	out := []OutboxEntry{}
+	waiting := s.outbox.Snapshot().Of(conv)
+	ids := make([]chat.MessageID, 0, len(waiting))
+	for _, w := range waiting {
+		if w.Text() {
+			ids = append(ids, w.Message)
+		}
+	}
+	if len(ids) == 0 {
+		return out, nil
+	}
+	confirmed, err := s.cache.HasMessages(ctx, ids)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range waiting {
+		if w.Text() && !confirmed[w.Message] {
+			out = append(out, entryOf(w))
+		}
+	}
+	return out, nil
+}

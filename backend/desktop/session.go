@@ -1,0 +1,303 @@
+package desktop
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	stdsync "sync"
+	"sync/atomic"
+	"time"
+
+	"parley/backend/chat"
+	"parley/backend/desktop/cache"
+	"parley/backend/desktop/outbox"
+	"parley/backend/desktop/sync"
+	"parley/backend/protocol"
+)
+
+// bootstrapDays is how far back the cache reaches by itself; older threads are
+// fetched when they are opened or found.
+const bootstrapDays = 30
+
+// session is one open account: its two databases and what keeps them true.
+// It is made and closed by the engine's goroutine; its reads are for everybody.
+type session struct {
+	e       *Engine
+	account record
+	me      chat.MemberID
+	cache   *cache.Cache
+	local   *cache.Local
+	outbox  *outbox.Outbox
+	drafts  *drafts
+	ctx     context.Context
+	cancel  context.CancelFunc
+	spawns  stdsync.Mutex // between spawn and close only
+	helpers stdsync.WaitGroup
+	net     atomic.Pointer[network] // nil until connected
+	report  atomic.Pointer[sync.Report]
+	told    atomic.Int64 // when the window last heard of the connection, monotonic
+	viewing atomic.Pointer[chat.ConversationID]
+	search  serverSearch
+}
+
+// network is what a session has once it knows its server and its token.
+type network struct {
+	client *protocol.Client
+	sync   *sync.Sync
+}
+
+// openSession opens an account's folder; connecting goes on in the background.
+func (e *Engine) openSession(r record) (*session, error) {
+	dir := e.folder(r.ID)
+	local, err := cache.OpenLocal(dir)
+	if err != nil {
+		return nil, fmt.Errorf("open account: %w", err)
+	}
+	c, err := cache.Open(dir, cache.Options{Log: e.log})
+	if err != nil {
+		_ = local.Close() // the other error is the news
+		return nil, fmt.Errorf("open account: %w", err)
+	}
+	s := &session{e: e, account: r, me: r.Member, cache: c, local: local}
+	s.ctx, s.cancel = context.WithCancel(e.ctx)
+	s.report.Store(&sync.Report{Status: sync.StatusConnecting})
+	if r.SignedOut {
+		s.report.Store(&sync.Report{Status: sync.StatusSignedOut})
+	}
+	if s.outbox, err = outbox.Open(s.ctx, s.outboxConfig()); err == nil {
+		s.drafts, err = openDrafts(s)
+	}
+	if err != nil {
+		s.close()
+		return nil, fmt.Errorf("open account: %w", err)
+	}
+	if !r.SignedOut {
+		s.spawn(s.connect)
+		s.spawn(s.watchNetwork)
+	}
+	return s, nil
+}
+
+// close ends everything of the session and waits for it.
+func (s *session) close() {
+	s.spawns.Lock()
+	s.cancel()
+	s.spawns.Unlock()
+	s.helpers.Wait()
+	if n := s.net.Load(); n != nil {
+		n.sync.Stop()
+		n.client.Close()
+	}
+	if s.drafts != nil {
+		s.drafts.close()
+	}
+	if s.outbox != nil {
+		s.outbox.Close()
+	}
+	if err := s.cache.Close(); err != nil {
+		s.e.log.Warn("close cache", "error", err)
+	}
+	if err := s.local.Close(); err != nil {
+		s.e.log.Warn("close local data", "error", err)
+	}
+}
+
+// spawn runs a helper that close waits for; after close it does nothing.
+func (s *session) spawn(f func()) {
+	s.spawns.Lock()
+	defer s.spawns.Unlock()
+	if s.ctx.Err() == nil {
+		s.helpers.Go(f)
+	}
+}
+
+// post tells the engine's goroutine, unless the session is being closed.
+func (s *session) post(ev event) {
+	select {
+	case s.e.events <- ev:
+	case <-s.ctx.Done():
+	}
+}
+
+// connect finds the server and the token and starts syncing.
+func (s *session) connect() {
+	client, err := s.reach()
+	if s.ctx.Err() != nil {
+		return
+	}
+	if err != nil {
+		s.e.log.Error("connect account", "account", s.account.ID, "error", err)
+		if chat.ErrorCode(err) == chat.CodeNotFound { // no token any more
+			s.ended(false)
+			return
+		}
+		s.reported(sync.Report{Status: sync.StatusError, Problem: chat.ErrorMessage(err)})
+		return
+	}
+	s.net.Store(&network{client, sync.Start(sync.Config{
+		Client: client, Cache: s.cache, Me: s.me, Days: bootstrapDays,
+		Changed: s.changed, Reported: s.reported, Heard: s.heard, BeforeAccess: s.beforeAccess,
+		Online: s.online, Ended: s.ended, Damaged: func(error) { s.post(damaged{s}) },
+		Clock: s.e.clock, Random: random, Log: s.e.log,
+	})})
+	s.outbox.Pause(false)
+	s.pace()
+	s.e.tell.state()
+}
+
+// reach makes a signed-in client. The embedded backend is started first.
+func (s *session) reach() (*protocol.Client, error) {
+	server := s.account.Server
+	if s.account.Kind == AccountEmbedded {
+		if s.e.opt.Embedded == nil {
+			return nil, chat.Errorf(chat.CodeUnsupported, "This program was started without a backend of its own.")
+		}
+		url, err := s.e.opt.Embedded.Start(s.ctx)
+		if err != nil {
+			return nil, err
+		}
+		server = url
+		s.post(moved{s.account.ID, url})
+	}
+	token, err := s.e.secrets.Get(secretOf(s.account.ID))
+	if chat.ErrorCode(err) == chat.CodeNotFound && s.account.Kind == AccountEmbedded {
+		// Who may read the folder owns the workspace: no password is needed.
+		got, err := s.e.opt.Embedded.Session(s.ctx, s.e.name)
+		if err != nil {
+			return nil, err
+		}
+		if got.Member.ID != s.me {
+			return nil, chat.Errorf(chat.CodeConflict, "The workspace in this folder belongs to another account.")
+		}
+		if err := s.e.secrets.Put(secretOf(s.account.ID), got.Token); err != nil {
+			return nil, err
+		}
+		token = got.Token
+	} else if err != nil {
+		return nil, err
+	}
+	return protocol.NewClient(server, token, s.e.agent())
+}
+
+// reported takes what sync says about the connection. The window hears of a
+// new status at once, of mere progress now and then.
+func (s *session) reported(r sync.Report) {
+	old := s.report.Swap(&r)
+	now := int64(s.e.clock().Mono)
+	if old.Status == r.Status && old.Problem == r.Problem && now-s.told.Load() < int64(time.Second) && (r.Position == r.Head) == (old.Position == old.Head) {
+		return
+	}
+	s.told.Store(now)
+	s.e.tell.state()
+}
+
+// changed tells the window what a write to the cache has changed.
+func (s *session) changed(a cache.Applied) {
+	if a.Everything {
+		s.e.tell.everything()
+		s.e.tell.state()
+		if v := s.viewing.Load(); v != nil {
+			s.e.tell.thread(v.String())
+		}
+	}
+	for _, c := range a.Threads {
+		s.e.tell.thread(c.String())
+	}
+	for _, c := range a.Conversations {
+		s.e.tell.list(c.String())
+	}
+	if len(a.Conversations) > 0 {
+		s.e.tell.counts()
+	}
+	if a.Access != nil {
+		// Files do not say to which brand they belong: what is still allowed is
+		// fetched again.
+		if err := os.RemoveAll(s.filesFolder()); err != nil {
+			s.e.log.Warn("forget files", "error", err)
+		}
+	}
+	if a.Directory || a.Access != nil {
+		s.pace()
+		s.e.tell.state()
+	}
+}
+
+// pace tells the outbox the pause that the workspace wants between messages.
+func (s *session) pace() {
+	raw, err := s.cache.Workspace(s.ctx)
+	if err != nil {
+		return // not cached yet; the server has the last word anyway
+	}
+	var w chat.Workspace
+	if err := json.Unmarshal(raw, &w); err == nil {
+		s.outbox.SetInterval(time.Duration(w.Settings.SendIntervalSeconds) * time.Second)
+	}
+}
+
+// online lets go out what waited for the network.
+func (s *session) online() {
+	s.outbox.Wake()
+	s.drafts.wake()
+}
+
+func (s *session) ended(wipe bool) {
+	s.outbox.Pause(true)
+	s.reported(sync.Report{Status: sync.StatusSignedOut, Problem: "You have been signed out. Sign in again to go on."})
+	s.post(ended{s, wipe})
+}
+
+// heard turns ephemera into events of the window.
+func (s *session) heard(f protocol.Frame) {
+	if f.Type != protocol.FrameTyping || f.Member == s.me {
+		return
+	}
+	t := Typing{Conversation: f.Conversation.String(), TTL: f.TTL}
+	if f.Member.IsZero() {
+		t.Kind = string(chat.ActorCustomer)
+		t.Name = s.contactLabel(f.Contact)
+	} else {
+		t.Kind, t.Member = string(chat.ActorMember), f.Member.String()
+		t.Name = s.memberName(f.Member)
+	}
+	s.e.tell.typing(t)
+}
+
+func (s *session) contactLabel(id chat.ContactID) string {
+	raw, err := s.cache.Contact(s.ctx, id)
+	if err != nil {
+		return ""
+	}
+	var c chat.Contact
+	if json.Unmarshal(raw, &c) != nil {
+		return ""
+	}
+	return c.Label()
+}
+
+func (s *session) memberName(id chat.MemberID) string {
+	raw, err := s.cache.Member(s.ctx, id)
+	if err != nil {
+		return ""
+	}
+	var m chat.Member
+	if json.Unmarshal(raw, &m) != nil {
+		return ""
+	}
+	return m.Name
+}
+
+// beforeAccess moves texts that the member may no longer send to "could not
+// send", before the cache forgets where they belonged.
+func (s *session) beforeAccess(ctx context.Context, a chat.Access) error {
+	lost, err := s.cache.ConversationsOutside(ctx, a, s.outbox.Snapshot().Conversations())
+	if err != nil || len(lost) == 0 {
+		return err
+	}
+	gone := map[chat.ConversationID]bool{}
+	for _, c := range lost {
+		gone[c] = true
+	}
+	return s.outbox.Refuse(func(e outbox.Entry) bool { return gone[e.Conversation] }, protocol.ProblemOf(
+		chat.Errorf(chat.CodeForbidden, "You may no longer write here: your access to this brand was taken away.")))
+}

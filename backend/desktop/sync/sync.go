@@ -1,0 +1,314 @@
+package sync
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"slices"
+	stdsync "sync"
+	"time"
+
+	"parley/backend/chat"
+	"parley/backend/desktop/cache"
+	"parley/backend/protocol"
+)
+
+// Config is what Sync works with. Its functions are called by Sync's own
+// goroutines, must be quick and must not call back into Sync.
+type Config struct {
+	Client *protocol.Client
+	Cache  *cache.Cache
+	Me     chat.MemberID
+	Days   int // how far back a bootstrap reaches
+	// Changed says what a write to the cache has changed.
+	Changed func(cache.Applied)
+	// Reported says that there is something new to say about the connection.
+	Reported func(Report)
+	// Heard gives ephemera: typing, viewing, presence.
+	Heard func(protocol.Frame)
+	// BeforeAccess is called before the cache forgets what the member may no
+	// longer see; an error puts that off.
+	BeforeAccess func(context.Context, chat.Access) error
+	// Online says that the server was reached again.
+	Online func()
+	// Ended says that the session is no more.
+	Ended func(wipe bool)
+	// Damaged says that the cache must be opened anew.
+	Damaged func(error)
+	Clock   func() Instant
+	Random  func() float64
+	Log     *slog.Logger
+}
+
+// Sync keeps one account's cache true until Stop.
+type Sync struct {
+	cfg    Config
+	m      *Machine
+	inputs chan any // from Sync's own goroutines: Event, or one of the inputs below
+	asks   chan any // from others, who never wait: what does not fit is dropped
+	ctx    context.Context
+	cancel context.CancelFunc
+	flying stdsync.WaitGroup
+	done   chan struct{}
+
+	// Owned by run.
+	gen      int
+	live     *protocol.Live
+	hangUp   context.CancelFunc
+	fill     *fill
+	history  history
+	reported Report
+}
+
+// What comes in besides events.
+type (
+	opened struct {
+		gen  int
+		live *protocol.Live
+	}
+	fetch   struct{ want Want }
+	fetched struct {
+		want Want
+		page protocol.RawMessages
+		err  error
+	}
+	send struct{ frame protocol.Frame }
+)
+
+// Start begins at once.
+func Start(cfg Config) *Sync {
+	ctx, cancel := context.WithCancel(context.Background())
+	s := &Sync{cfg: cfg, m: NewMachine(cfg.Random), inputs: make(chan any, 64), asks: make(chan any, 64), ctx: ctx, cancel: cancel,
+		done: make(chan struct{}), history: newHistory()}
+	go s.run()
+	return s
+}
+
+// Stop ends everything and waits for it.
+func (s *Sync) Stop() {
+	s.cancel()
+	<-s.done
+}
+
+// Wake tries at once whatever is waiting: the network is another, the screen
+// was unlocked, the agent asked.
+func (s *Sync) Wake() { s.ask(Woken{}) }
+
+// Doubt says that some other request could not reach the server.
+func (s *Sync) Doubt() { s.ask(Doubted{}) }
+
+// Fetch loads part of a thread that the cache does not have. Changed follows,
+// at the latest when the server can be reached again.
+func (s *Sync) Fetch(w Want) { s.ask(fetch{w}) }
+
+// Send sends an ephemeral frame, if there is a socket.
+func (s *Sync) Send(f protocol.Frame) { s.ask(send{f}) }
+
+func (s *Sync) ask(x any) {
+	select {
+	case s.asks <- x:
+	default:
+	}
+}
+
+func (s *Sync) post(x any) {
+	select {
+	case s.inputs <- x:
+	case <-s.ctx.Done():
+	}
+}
+
+func (s *Sync) run() {
+	defer close(s.done)
+	defer s.flying.Wait()
+	defer s.abandon()
+	position, epoch := s.cfg.Cache.Position()
+	s.handle(Started{Position: position, Epoch: epoch, Loaded: epoch != "" && !s.interrupted()})
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case x := <-s.inputs:
+			s.take(x)
+		case x := <-s.asks:
+			s.take(x)
+		case <-timer.C:
+			s.handle(Ticked{})
+			if s.cfg.Clock().Mono-s.history.triedAt > historyRetry {
+				s.retryHistory()
+			}
+		case <-s.ctx.Done():
+			return
+		}
+		timer.Reset(max(s.m.Next()-s.cfg.Clock().Mono, time.Millisecond))
+	}
+}
+
+// interrupted reports whether a whole bootstrap was under way when the program
+// ended: it goes on where it was, before anything else.
+func (s *Sync) interrupted() bool {
+	b, ok := s.cfg.Cache.Bootstrapping()
+	return ok && b.Sweep
+}
+
+func (s *Sync) take(x any) {
+	switch x := x.(type) {
+	case opened:
+		if x.gen != s.gen || s.hangUp == nil {
+			x.live.Abandon()
+			return
+		}
+		s.live = x.live
+		s.handle(Opened{x.gen})
+	case fetch:
+		s.want(x.want)
+	case fetched:
+		s.arrived(x)
+	case send:
+		if s.live != nil {
+			if err := s.live.Send(x.frame); err != nil {
+				s.handle(Doubted{})
+			}
+		}
+	case Heard:
+		if x.Gen == s.gen && ephemeral(x.Frame.Type) {
+			s.cfg.Heard(x.Frame)
+		}
+		s.handle(x)
+	case Event:
+		s.handle(x)
+	}
+}
+
+func ephemeral(t protocol.FrameType) bool {
+	return t == protocol.FrameTyping || t == protocol.FrameViewing || t == protocol.FramePresence
+}
+
+// handle gives an event to the machine and does what it says, and so on until
+// nothing follows at once.
+func (s *Sync) handle(ev Event) {
+	events := []Event{ev}
+	for len(events) > 0 {
+		actions := s.m.Handle(s.cfg.Clock(), events[0])
+		events = events[1:]
+		for _, a := range actions {
+			if next := s.execute(a); next != nil {
+				events = append(events, next)
+			}
+		}
+	}
+	if r := s.m.Report(); r != s.reported {
+		s.reported = r
+		s.cfg.Reported(r)
+	}
+}
+
+// execute does one action; those that are done at once answer with an event.
+func (s *Sync) execute(a Action) Event {
+	switch a := a.(type) {
+	case Dial:
+		s.dial(a)
+	case Abandon:
+		s.abandon()
+	case Ping:
+		if s.live != nil && s.live.Ping() != nil {
+			return Lost{Gen: a.Gen, Err: protocol.Unreachable("ping", context.DeadlineExceeded)}
+		}
+	case Apply:
+		return s.apply(a.Packet)
+	case Pull:
+		s.pull(a)
+	case Fill:
+		s.startFill(a)
+	case SignOut:
+		s.cfg.Ended(a.Wipe)
+	case Online:
+		s.cfg.Online()
+		s.retryHistory()
+	}
+	return nil
+}
+
+func (s *Sync) dial(a Dial) {
+	s.abandon()
+	ctx, cancel := context.WithCancel(s.ctx)
+	s.gen, s.hangUp = a.Gen, cancel
+	s.flying.Go(func() {
+		live, err := s.cfg.Client.Dial(ctx, a.After, a.Epoch)
+		if err != nil {
+			s.post(lostBy(a.Gen, err))
+			return
+		}
+		live.OnPong(func() { s.post(Ponged{a.Gen}) })
+		// Whoever hangs up closes the connection, which ends the reading.
+		stop := context.AfterFunc(ctx, live.Abandon)
+		defer stop()
+		defer live.Abandon()
+		s.post(opened{a.Gen, live})
+		for {
+			f, err := live.Read()
+			if err != nil {
+				s.post(lostBy(a.Gen, err))
+				return
+			}
+			s.post(Heard{a.Gen, f})
+		}
+	})
+}
+
+func (s *Sync) abandon() {
+	if s.hangUp != nil {
+		s.hangUp()
+		s.hangUp, s.live = nil, nil
+	}
+}
+
+func (s *Sync) pull(a Pull) {
+	s.flying.Go(func() {
+		page, err := s.cfg.Client.Changes(s.ctx, a.Epoch, a.After)
+		if err != nil {
+			s.post(PullFailed{err})
+			return
+		}
+		s.post(Pulled{page})
+	})
+}
+
+// apply writes one packet. What the member loses leaves the outbox first.
+func (s *Sync) apply(p protocol.Packet) Event {
+	before, known := s.cfg.Cache.Access()
+	for _, c := range p.Changes {
+		if c.Kind != chat.EntityAccess || c.Member != s.cfg.Me {
+			continue
+		}
+		var a chat.Access
+		if err := json.Unmarshal(c.Data, &a); err != nil {
+			continue // the cache skips it too
+		}
+		if err := s.cfg.BeforeAccess(s.ctx, a); err != nil {
+			return Applied{Err: err}
+		}
+	}
+	applied, err := s.cfg.Cache.Apply(s.ctx, p.From, p.To, p.Changes)
+	if err != nil && chat.ErrorCode(err) != chat.CodeConflict {
+		s.cfg.Log.Error("apply changes", "from", p.From, "to", p.To, "error", err)
+		if cache.IsDamaged(err) {
+			s.cfg.Damaged(err)
+		}
+		return Applied{Err: err}
+	}
+	position, _ := s.cfg.Cache.Position()
+	s.cfg.Changed(applied)
+	return Applied{Position: position, Gained: applied.Access != nil && gains(before, known, *applied.Access)}
+}
+
+// gains reports whether after lets the member see what before did not.
+func gains(before chat.Access, known bool, after chat.Access) bool {
+	switch {
+	case after.Revoked || !known || (len(before.Brands) == 0 && !before.Revoked):
+		return false
+	case len(after.Brands) == 0 || before.Revoked:
+		return true
+	}
+	return slices.ContainsFunc(after.Brands, func(b chat.BrandID) bool { return !slices.Contains(before.Brands, b) })
+}

@@ -1,0 +1,209 @@
+package desktop
+
+import (
+	"encoding/json"
+
+	"parley/backend/chat"
+	"parley/backend/protocol"
+)
+
+// AppState is everything the window knows outside lists and threads.
+type AppState struct {
+	Accounts   []Account       `json:"accounts"`
+	Account    *string         `json:"account"`
+	Me         json.RawMessage `json:"me"`
+	Workspace  json.RawMessage `json:"workspace"`
+	Brands     any             `json:"brands"`
+	Channels   any             `json:"channels"`
+	Members    any             `json:"members"`
+	Connection Connection      `json:"connection"`
+	Warnings   []Warning       `json:"warnings"`
+	ShareLinks []ShareLink     `json:"share_links"`
+	Cached     Cached          `json:"cached"`
+	Outbox     OutboxCounts    `json:"outbox"`
+	Version    string          `json:"version"`
+}
+
+// AccountKind says where an account's server is.
+type AccountKind string
+
+// The kinds of accounts.
+const (
+	AccountEmbedded AccountKind = "embedded" // inside this program
+	AccountRemote   AccountKind = "remote"
+)
+
+// Account is a workspace this program is, or was, signed in to.
+type Account struct {
+	ID        string      `json:"id"`
+	Server    string      `json:"server"`
+	Email     string      `json:"email"`
+	Workspace string      `json:"workspace"` // its name
+	Kind      AccountKind `json:"kind"`
+	Active    bool        `json:"active"`
+	SignedOut bool        `json:"signed_out"`
+}
+
+// Connection is how fresh what the window shows is.
+type Connection struct {
+	Status    string    `json:"status"`
+	Since     chat.Time `json:"since"`      // offline: since when
+	CheckedAt chat.Time `json:"checked_at"` // when we last knew that nothing was missing
+	Position  int64     `json:"position"`
+	Head      int64     `json:"head"`
+	Progress  *Progress `json:"progress"`
+	Problem   *string   `json:"problem"`
+}
+
+// Progress is how far a first load has got; a total of 0 is not known.
+type Progress struct {
+	Done  int64 `json:"done"`
+	Total int64 `json:"total"`
+}
+
+// Warning is a condition the agent must know about.
+type Warning struct {
+	Code    string `json:"code"`
+	Message string `json:"message"`
+}
+
+// ShareLink is the page of a web channel that customers can write from.
+type ShareLink struct {
+	Channel string `json:"channel"`
+	Name    string `json:"name"`
+	Brand   string `json:"brand"`
+	URL     string `json:"url"`
+}
+
+// Cached says how much can be read without a line.
+type Cached struct {
+	Conversations int64 `json:"conversations"`
+}
+
+// OutboxCounts says how much is on its way.
+type OutboxCounts struct {
+	Queued  int `json:"queued"`
+	Refused int `json:"refused"`
+}
+
+// Counts are the unread conversations of each brand and each quick list.
+type Counts struct {
+	Brands map[string]int64 `json:"brands"`
+	Quick  map[string]int64 `json:"quick"`
+}
+
+// ListQuery asks for one page of the chat list.
+type ListQuery struct {
+	Brand  string `json:"brand"` // empty: all
+	Quick  string `json:"quick"` // all, unread, mine, unassigned, unresolved, resolved
+	Search string `json:"search"`
+	Oldest bool   `json:"oldest"`
+	Cursor string `json:"cursor"`
+	Limit  int    `json:"limit"`
+}
+
+// ListPage is its answer; an empty Next says that it was the last page.
+type ListPage struct {
+	Rows []ListRow `json:"rows"`
+	Next string    `json:"next"`
+}
+
+// ListRow is one entry of the chat list.
+type ListRow struct {
+	Conversation json.RawMessage `json:"conversation"`
+	Label        string          `json:"label"`
+	ChannelKind  string          `json:"channel_kind"`
+	Brand        string          `json:"brand"`
+	AssigneeName string          `json:"assignee_name"`
+	Draft        string          `json:"draft"`
+	Pending      int             `json:"pending"` // texts still on their way out
+}
+
+// ConversationView is a conversation with what stands around it.
+type ConversationView struct {
+	Conversation json.RawMessage   `json:"conversation"`
+	Contact      json.RawMessage   `json:"contact"`
+	Channel      json.RawMessage   `json:"channel"`
+	Abilities    chat.Abilities    `json:"abilities"`
+	Draft        *Draft            `json:"draft"`
+	Others       []json.RawMessage `json:"others"` // of the same contact
+}
+
+// Draft is unsent text.
+type Draft struct {
+	Text    string `json:"text"`
+	Comment bool   `json:"comment"`
+}
+
+// ThreadQuery asks for part of a thread: at most one of Before, After, Around,
+// or none for the newest.
+type ThreadQuery struct {
+	Before int64 `json:"before"`
+	After  int64 `json:"after"`
+	Around int64 `json:"around"`
+	Limit  int   `json:"limit"`
+}
+
+// ThreadPage is part of a thread: confirmed messages in the order of their
+// numbers, then what is on its way.
+type ThreadPage struct {
+	Messages []json.RawMessage `json:"messages"`
+	From     int64             `json:"from"`
+	To       int64             `json:"to"`
+	Head     int64             `json:"head"`
+	Pending  []OutboxEntry     `json:"pending"`
+	Complete bool              `json:"complete"` // nothing older exists
+	Loading  bool              `json:"loading"`  // a hole is being filled; a "thread" event follows
+}
+
+// OutboxEntry is text typed here that the server has not confirmed yet.
+type OutboxEntry struct {
+	ID           string            `json:"id"`      // the command's
+	Message      string            `json:"message"` // the message's, the same once confirmed
+	Conversation string            `json:"conversation"`
+	Kind         string            `json:"kind"`
+	Text         string            `json:"text"`
+	Comment      bool              `json:"comment"`
+	State        string            `json:"state"` // queued, sending, refused
+	Problem      *protocol.Problem `json:"problem"`
+	CreatedAt    chat.Time         `json:"created_at"`
+	Attempts     int               `json:"attempts"`
+}
+
+// NewMessage is what Send takes. Seen is the highest number in view.
+type NewMessage struct {
+	Text    string `json:"text"`
+	Seen    int64  `json:"seen"`
+	ReplyTo string `json:"reply_to"`
+}
+
+// NewComment is what Comment takes.
+type NewComment struct {
+	Text     string   `json:"text"`
+	Mentions []string `json:"mentions"`
+}
+
+// Resend says how a refused text is tried again.
+type Resend struct {
+	Force bool    `json:"force"`
+	Text  *string `json:"text"` // instead of the old one
+}
+
+// Dropped hands the text of a given-up entry back to the composer.
+type Dropped struct {
+	Text string `json:"text"`
+}
+
+// ContactFields are the fields of a contact to change; absent ones stay.
+type ContactFields struct {
+	Name  *string `json:"name"`
+	Email *string `json:"email"`
+	Phone *string `json:"phone"`
+}
+
+// SignIn is what the sign-in form holds.
+type SignIn struct {
+	Server   string `json:"server"`
+	Email    string `json:"email"`
+	Password string `json:"password"`
+}

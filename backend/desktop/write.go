@@ -1,0 +1,334 @@
+package desktop
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+
+	"parley/backend/chat"
+	"parley/backend/desktop/cache"
+	"parley/backend/desktop/outbox"
+	"parley/backend/desktop/sync"
+	"parley/backend/protocol"
+)
+
+// Send puts a message into the outbox. When it returns the text is on disk and
+// the draft is gone; it goes out as soon as it can.
+func (e *Engine) Send(id string, m NewMessage) (OutboxEntry, error) {
+	s, conv, err := e.target(id)
+	if err != nil {
+		return OutboxEntry{}, err
+	}
+	args := protocol.MessageSendArgs{Conversation: conv, Message: chat.NewID[chat.Message](), Parts: []chat.Part{chat.TextPart(m.Text)}}
+	if err := chat.CheckParts(args.Parts); err != nil {
+		return OutboxEntry{}, err
+	}
+	if m.ReplyTo != "" {
+		if args.ReplyTo, err = chat.ParseID[chat.Message](m.ReplyTo); err != nil {
+			return OutboxEntry{}, err
+		}
+	}
+	seen := max(m.Seen, 0)
+	entry, err := s.enqueue(outbox.Entry{Conversation: conv, Message: args.Message, Kind: protocol.MessageSend, Seen: &seen}, args, true)
+	if err != nil {
+		return OutboxEntry{}, err
+	}
+	s.drafts.sent(conv)
+	if seen > 0 && s.readsOnReply() {
+		if err := s.markRead(conv, seen); err != nil {
+			e.log.Warn("mark read on reply", "error", err) // the message is what counts
+		}
+	}
+	return entryOf(entry), nil
+}
+
+// Comment puts an internal comment into the outbox.
+func (e *Engine) Comment(id string, c NewComment) (OutboxEntry, error) {
+	s, conv, err := e.target(id)
+	if err != nil {
+		return OutboxEntry{}, err
+	}
+	if strings.TrimSpace(c.Text) == "" {
+		return OutboxEntry{}, chat.Invalid("text", "The comment is empty.")
+	}
+	if err := chat.CheckText("text", c.Text, chat.MaxTextBytes); err != nil {
+		return OutboxEntry{}, err
+	}
+	args := protocol.CommentAddArgs{Conversation: conv, Message: chat.NewID[chat.Message](), Text: c.Text}
+	for _, m := range c.Mentions {
+		member, err := chat.ParseID[chat.Member](m)
+		if err != nil {
+			return OutboxEntry{}, err
+		}
+		args.Mentions = append(args.Mentions, member)
+	}
+	entry, err := s.enqueue(outbox.Entry{Conversation: conv, Message: args.Message, Kind: protocol.CommentAdd}, args, true)
+	if err != nil {
+		return OutboxEntry{}, err
+	}
+	// The server drops a draft with a message only: this one is dropped by itself.
+	if err := s.drafts.save(cache.Draft{Conversation: conv, UpdatedAt: e.now()}); err != nil {
+		e.log.Warn("drop draft", "error", err) // the comment is what counts
+	}
+	return entryOf(entry), nil
+}
+
+// enqueue gives an entry its command id and puts it into the outbox.
+func (s *session) enqueue(entry outbox.Entry, args any, clearDraft bool) (outbox.Entry, error) {
+	b, err := json.Marshal(args)
+	if err != nil {
+		return entry, fmt.Errorf("encode %s: %w", entry.Kind, err)
+	}
+	entry.ID, entry.Args, entry.CreatedAt = chat.NewID[chat.Command](), b, s.e.now()
+	return entry, s.outbox.Add(entry, clearDraft)
+}
+
+func (s *session) readsOnReply() bool {
+	raw, err := s.cache.Member(s.ctx, s.me)
+	if err != nil {
+		raw = s.account.Me
+	}
+	var m chat.Member
+	return json.Unmarshal(raw, &m) == nil && (m.Settings.ReadMode == "" || m.Settings.ReadMode == "on_reply")
+}
+
+// Resend tries a refused text again: a new command, the same message, judged
+// against what its author has been shown with the refusal.
+func (e *Engine) Resend(entry string, r Resend) (OutboxEntry, error) {
+	s, err := e.session()
+	if err != nil {
+		return OutboxEntry{}, err
+	}
+	id, err := chat.ParseID[chat.Command](entry)
+	if err != nil {
+		return OutboxEntry{}, err
+	}
+	again, err := s.outbox.Resend(id, func(old outbox.Entry) (outbox.Entry, error) { return e.again(old, r) })
+	if err != nil {
+		return OutboxEntry{}, err
+	}
+	return entryOf(again), nil
+}
+
+func (e *Engine) again(old outbox.Entry, r Resend) (outbox.Entry, error) {
+	next := old
+	next.ID, next.CreatedAt = chat.NewID[chat.Command](), e.now()
+	next.Problem, next.Attempts, next.Elapsed, next.Noted, next.Uncertain = nil, 0, 0, 0, false
+	var args any
+	if old.Kind == protocol.CommentAdd {
+		var c protocol.CommentAddArgs
+		if err := json.Unmarshal(old.Args, &c); err != nil {
+			return next, fmt.Errorf("read comment: %w", err)
+		}
+		if r.Text != nil {
+			c.Text = *r.Text
+		}
+		if err := chat.CheckText("text", c.Text, chat.MaxTextBytes); err != nil {
+			return next, err
+		}
+		args = c
+	} else {
+		var m protocol.MessageSendArgs
+		if err := json.Unmarshal(old.Args, &m); err != nil {
+			return next, fmt.Errorf("read message: %w", err)
+		}
+		if r.Text != nil {
+			m.Parts = []chat.Part{chat.TextPart(*r.Text)}
+		}
+		if err := chat.CheckParts(m.Parts); err != nil {
+			return next, err
+		}
+		m.Force = r.Force
+		args = m
+	}
+	if old.Seen != nil {
+		seen := *old.Seen
+		for _, m := range old.Problem.Messages {
+			seen = max(seen, m.Number)
+		}
+		next.Seen = &seen
+	}
+	b, err := json.Marshal(args)
+	if err != nil {
+		return next, fmt.Errorf("encode %s: %w", old.Kind, err)
+	}
+	next.Args = b
+	return next, nil
+}
+
+// Drop gives a text up that was not sent and hands it back.
+func (e *Engine) Drop(entry string) (Dropped, error) {
+	s, err := e.session()
+	if err != nil {
+		return Dropped{}, err
+	}
+	id, err := chat.ParseID[chat.Command](entry)
+	if err != nil {
+		return Dropped{}, err
+	}
+	old, err := s.outbox.Drop(id)
+	if err != nil {
+		return Dropped{}, err
+	}
+	return Dropped{Text: textOf(old)}, nil
+}
+
+// MarkRead moves the read position forward to a message's number.
+func (e *Engine) MarkRead(id string, upto int64) error {
+	s, conv, err := e.target(id)
+	if err != nil {
+		return err
+	}
+	if upto <= 0 {
+		return chat.Invalid("upto", "Say up to which message is read.")
+	}
+	return s.markRead(conv, upto)
+}
+
+func (s *session) markRead(conv chat.ConversationID, upto int64) error {
+	return s.change(conv, protocol.ConversationRead, protocol.ReadArgs{Conversation: conv, Upto: upto})
+}
+
+// change puts a command about a conversation into the outbox.
+func (s *session) change(conv chat.ConversationID, kind string, args any) error {
+	_, err := s.enqueue(outbox.Entry{Conversation: conv, Kind: kind}, args, false)
+	return err
+}
+
+// MarkUnread makes the newest customer message unread again.
+func (e *Engine) MarkUnread(id string) error {
+	s, conv, err := e.target(id)
+	if err != nil {
+		return err
+	}
+	return s.change(conv, protocol.ConversationUnread, protocol.ReadArgs{Conversation: conv})
+}
+
+// Resolve marks a conversation done for now.
+func (e *Engine) Resolve(id string) error { return e.simple(id, protocol.ConversationResolve) }
+
+// Reopen takes that back.
+func (e *Engine) Reopen(id string) error { return e.simple(id, protocol.ConversationReopen) }
+
+// Accept takes a conversation firmly.
+func (e *Engine) Accept(id string) error { return e.simple(id, protocol.HandoffAccept) }
+
+// Release gives it back.
+func (e *Engine) Release(id string) error { return e.simple(id, protocol.HandoffRelease) }
+
+func (e *Engine) simple(id, kind string) error {
+	s, conv, err := e.target(id)
+	if err != nil {
+		return err
+	}
+	return s.change(conv, kind, protocol.ConversationArgs{Conversation: conv})
+}
+
+// Assign makes a member responsible; an empty id means nobody.
+func (e *Engine) Assign(id, member string) error {
+	s, conv, err := e.target(id)
+	if err != nil {
+		return err
+	}
+	args := protocol.AssignArgs{Conversation: conv}
+	if member != "" {
+		if args.Member, err = chat.ParseID[chat.Member](member); err != nil {
+			return err
+		}
+	}
+	return s.change(conv, protocol.ConversationAssign, args)
+}
+
+// UpdateContact changes fields of a contact.
+func (e *Engine) UpdateContact(contact string, f ContactFields) error {
+	s, err := e.session()
+	if err != nil {
+		return err
+	}
+	id, err := chat.ParseID[chat.Contact](contact)
+	if err != nil {
+		return err
+	}
+	args := protocol.ContactUpdateArgs{Contact: id, Name: f.Name, Email: f.Email, Phone: f.Phone}
+	_, err = s.enqueue(outbox.Entry{Contact: id, Kind: protocol.ContactUpdate}, args, false)
+	return err
+}
+
+// SaveDraft keeps unsent text; it is on disk on return, and on the server soon.
+func (e *Engine) SaveDraft(id string, d Draft) error {
+	s, conv, err := e.target(id)
+	if err != nil {
+		return err
+	}
+	if err := chat.CheckText("text", d.Text, chat.MaxTextBytes); err != nil {
+		return err
+	}
+	return s.drafts.save(cache.Draft{Conversation: conv, Text: d.Text, Comment: d.Comment, UpdatedAt: e.now()})
+}
+
+// typingSeconds is how long others show that somebody types.
+const typingSeconds = 6
+
+// Typing tells colleagues and the customer that the agent types.
+func (e *Engine) Typing(id string) error {
+	s, conv, err := e.target(id)
+	if err != nil {
+		return err
+	}
+	s.ephemeral(protocol.Frame{Type: protocol.FrameTyping, Conversation: conv, TTL: typingSeconds})
+	return nil
+}
+
+// Viewing says which conversation is in front of the agent; empty for none.
+func (e *Engine) Viewing(id string) error {
+	s, err := e.session()
+	if err != nil {
+		return err
+	}
+	if id == "" {
+		s.viewing.Store(nil)
+		return nil
+	}
+	conv, err := chat.ParseID[chat.Conversation](id)
+	if err != nil {
+		return err
+	}
+	s.viewing.Store(&conv)
+	s.ephemeral(protocol.Frame{Type: protocol.FrameViewing, Conversation: conv, TTL: 20})
+	return nil
+}
+
+func (s *session) ephemeral(f protocol.Frame) {
+	if n := s.net.Load(); n != nil && s.report.Load().Status != sync.StatusOffline {
+		n.sync.Send(f)
+	}
+}
+
+// entryOf makes the window's entry of a waiting text.
+func entryOf(w outbox.Entry) OutboxEntry {
+	out := OutboxEntry{ID: w.ID.String(), Message: w.Message.String(), Conversation: w.Conversation.String(), Kind: w.Kind,
+		Text: textOf(w), Comment: w.Kind == protocol.CommentAdd, State: string(cache.StateQueued), Problem: w.Problem,
+		CreatedAt: w.CreatedAt, Attempts: w.Attempts}
+	switch {
+	case w.Problem != nil:
+		out.State = string(cache.StateRefused)
+	case w.Sending:
+		out.State = string(cache.StateSending)
+	}
+	return out
+}
+
+// textOf gives what the author wrote.
+func textOf(w outbox.Entry) string {
+	var args struct {
+		Text  string      `json:"text"`
+		Parts []chat.Part `json:"parts"`
+	}
+	if json.Unmarshal(w.Args, &args) != nil {
+		return ""
+	}
+	if args.Text != "" {
+		return args.Text
+	}
+	return chat.Message{Parts: args.Parts}.Text()
+}

@@ -1,0 +1,136 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"os"
+	"os/user"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"parley/backend/chat"
+	"parley/backend/protocol"
+	"parley/backend/server"
+)
+
+// preferredListen is where the backend inside listens if it can, so that share
+// links stay the same; an address that was used before comes first.
+const preferredListen = "127.0.0.1:8787"
+
+// embedded is the backend inside this program.
+type embedded struct {
+	data string
+	log  *slog.Logger
+
+	mu     sync.Mutex // held while starting and stopping
+	server *server.Server
+	url    string
+}
+
+// Start starts the backend, or gives the address of the one that runs.
+func (e *embedded) Start(ctx context.Context) (string, error) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.server != nil {
+		return e.url, nil
+	}
+	if err := os.MkdirAll(e.data, 0o700); err != nil {
+		return "", fmt.Errorf("make folder of the backend: %w", err)
+	}
+	listen := e.listen()
+	url := "http://" + listen
+	s, err := server.New(context.WithoutCancel(ctx), server.Config{Listen: listen, Data: e.data, PublicURL: url, Log: e.log, Version: version})
+	if err != nil {
+		return "", err
+	}
+	if err := s.Start(); err != nil {
+		stopped, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
+		defer cancel()
+		return "", errors.Join(err, s.Shutdown(stopped))
+	}
+	e.server, e.url = s, url
+	if err := os.WriteFile(e.remembered(), []byte(listen), 0o600); err != nil {
+		e.log.Warn("remember address of the backend", "error", err)
+	}
+	return url, nil
+}
+
+func (e *embedded) remembered() string { return filepath.Join(e.data, "listen") }
+
+// listen finds an address that is free: the one of last time, the preferred
+// one, or any.
+func (e *embedded) listen() string {
+	last, err := os.ReadFile(e.remembered())
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		e.log.Warn("read address of the backend", "error", err)
+	}
+	for _, address := range []string{strings.TrimSpace(string(last)), preferredListen, "127.0.0.1:0"} {
+		host, _, err := net.SplitHostPort(address)
+		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
+			continue
+		}
+		ln, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		free := ln.Addr().String()
+		if ln.Close() == nil {
+			return free
+		}
+	}
+	return preferredListen // its own error says what is wrong
+}
+
+// Session signs the workspace's owner in, making both if there are none.
+func (e *embedded) Session(ctx context.Context, device string) (protocol.SignedIn, error) {
+	if _, err := e.Start(ctx); err != nil {
+		return protocol.SignedIn{}, err
+	}
+	got, err := e.server.OwnerSession(ctx, device)
+	if chat.ErrorCode(err) != chat.CodeNotFound {
+		return got, err
+	}
+	if err := e.setUp(ctx); err != nil {
+		return protocol.SignedIn{}, err
+	}
+	return e.server.OwnerSession(ctx, device)
+}
+
+// setUp makes a fresh workspace. Its owner needs no password on this machine;
+// the random one is thrown away.
+func (e *embedded) setUp(ctx context.Context) error {
+	secret := make([]byte, 24)
+	rand.Read(secret) // never fails, see its documentation
+	name := "Owner"
+	if u, err := user.Current(); err == nil && u.Name != "" {
+		name = u.Name
+	}
+	_, err := e.server.Setup(ctx, protocol.Setup{Workspace: "My company", Email: "owner@localhost", Name: name,
+		Password: hex.EncodeToString(secret)})
+	if err != nil {
+		return fmt.Errorf("make workspace: %w", err)
+	}
+	return nil
+}
+
+// Close drains and stops the backend.
+func (e *embedded) Close(ctx context.Context) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.server == nil {
+		return nil
+	}
+	s := e.server
+	e.server = nil
+	if err := s.Shutdown(ctx); err != nil {
+		return fmt.Errorf("stop backend: %w", err)
+	}
+	return nil
+}

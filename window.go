@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"encoding/json"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/wailsapp/wails/v2"
+	"github.com/wailsapp/wails/v2/pkg/logger"
+	wailsoptions "github.com/wailsapp/wails/v2/pkg/options"
+	"github.com/wailsapp/wails/v2/pkg/options/assetserver"
+	"github.com/wailsapp/wails/v2/pkg/options/linux"
+	"github.com/wailsapp/wails/v2/pkg/runtime"
+
+	"parley/backend/chat"
+	"parley/backend/desktop"
+)
+
+//go:embed build/appicon.png
+var icon []byte
+
+const (
+	defaultWidth, defaultHeight = 1440, 900
+	minWidth, minHeight         = 900, 600
+
+	// settingFrame is where the window was when it was closed.
+	settingFrame = "frame"
+)
+
+// showWindow shows the native window until it is closed or ctx ends.
+func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *slog.Logger) error {
+	gpu := hasGPU()
+	if !gpu {
+		// Without a GPU this renderer only costs memory and time.
+		if err := os.Setenv("WEBKIT_DISABLE_DMABUF_RENDERER", "1"); err != nil {
+			log.Warn("set renderer", "error", err)
+		}
+	}
+	ear := &late{}
+	engine := openEngine(ctx, o, ear, log)
+	shell := &windowShell{}
+	f := readFrame(engine)
+	policy := linux.WebviewGpuPolicyOnDemand
+	if !gpu {
+		policy = linux.WebviewGpuPolicyNever
+	}
+	err := wails.Run(&wailsoptions.App{
+		Title: "Parley", Width: f.Width, Height: f.Height, MinWidth: minWidth, MinHeight: minHeight,
+		WindowStartState:   f.start(),
+		BackgroundColour:   wailsoptions.NewRGB(250, 250, 250),
+		AssetServer:        &assetserver.Options{Assets: assets, Handler: engine.Files(), Middleware: strict},
+		Bind:               []any{&App{engine: engine, shell: shell}},
+		ErrorFormatter:     formatError,
+		LogLevelProduction: logger.ERROR,
+		DragAndDrop:        &wailsoptions.DragAndDrop{DisableWebViewDrop: true}, // a dropped file must not replace the window
+		SingleInstanceLock: &wailsoptions.SingleInstanceLock{
+			UniqueId: instance(o.data),
+			OnSecondInstanceLaunch: func(wailsoptions.SecondInstanceData) {
+				runtime.WindowUnminimise(shell.ctx)
+				runtime.WindowShow(shell.ctx)
+			},
+		},
+		OnStartup: func(wctx context.Context) {
+			shell.ctx = wctx
+			f.place(wctx)
+			context.AfterFunc(ctx, func() { runtime.Quit(wctx) }) // a signal closes the window like a click
+		},
+		// A page that is still loading has no ears: an event would be an error
+		// there. So it hears from now on, and reads anew what it may have missed.
+		OnDomReady: func(wctx context.Context) {
+			emit := func(name string, payload any) { runtime.EventsEmit(wctx, name, payload) }
+			ear.to.Store(&emit)
+			emit(desktop.EventState, struct{}{})
+			emit(desktop.EventCounts, struct{}{})
+			emit(desktop.EventList, desktop.ListChanged{})
+		},
+		OnBeforeClose: func(wctx context.Context) bool {
+			keepFrame(wctx, engine, log)
+			return false
+		},
+		OnShutdown: func(context.Context) { ear.to.Store(nil) },
+		Linux:      &linux.Options{Icon: icon, ProgramName: "parley", WebviewGpuPolicy: policy},
+	})
+	if closed := engine.Close(); closed != nil {
+		log.Warn("close engine", "error", closed)
+	}
+	return err
+}
+
+// formatError makes every error of a method {code, message}.
+func formatError(err error) any {
+	return map[string]string{"code": string(chat.ErrorCode(err)), "message": chat.ErrorMessage(err)}
+}
+
+// instance names the one program that may run with a data folder.
+func instance(data string) string {
+	sum := sha256.Sum256([]byte(data))
+	return "parley" + hex.EncodeToString(sum[:8])
+}
+
+func hasGPU() bool {
+	_, err := os.Stat("/dev/dri")
+	return err == nil
+}
+
+// frame is where the window is.
+type frame struct {
+	X         int  `json:"x"`
+	Y         int  `json:"y"`
+	Width     int  `json:"width"`
+	Height    int  `json:"height"`
+	Maximised bool `json:"maximised"`
+	placed    bool // X and Y are known
+}
+
+// readFrame gives where the window was, or the default.
+func readFrame(engine *desktop.Engine) frame {
+	f := frame{Width: defaultWidth, Height: defaultHeight}
+	raw, err := engine.GetSetting(settingFrame)
+	var kept frame
+	if err != nil || string(raw) == "null" || json.Unmarshal(raw, &kept) != nil {
+		return f
+	}
+	kept.Width, kept.Height, kept.placed = max(kept.Width, minWidth), max(kept.Height, minHeight), true
+	return kept
+}
+
+func (f frame) start() wailsoptions.WindowStartState {
+	if f.Maximised {
+		return wailsoptions.Maximised
+	}
+	return wailsoptions.Normal
+}
+
+// place puts the window where it was, if that is still on a screen.
+func (f frame) place(ctx context.Context) {
+	if !f.placed || f.Maximised || f.X < 0 || f.Y < 0 {
+		return
+	}
+	screens, err := runtime.ScreenGetAll(ctx)
+	if err != nil {
+		return
+	}
+	width, height := 0, 0
+	for _, s := range screens {
+		width += s.Size.Width
+		height = max(height, s.Size.Height)
+	}
+	if f.X < width-100 && f.Y < height-100 {
+		runtime.WindowSetPosition(ctx, f.X, f.Y)
+	}
+}
+
+// keepFrame remembers where the window is. Of a maximised one the size before
+// is kept, so that it has somewhere to go back to.
+func keepFrame(ctx context.Context, engine *desktop.Engine, log *slog.Logger) {
+	if runtime.WindowIsMinimised(ctx) {
+		return
+	}
+	f := readFrame(engine)
+	f.Maximised = runtime.WindowIsMaximised(ctx)
+	if !f.Maximised {
+		f.Width, f.Height = runtime.WindowGetSize(ctx)
+		f.X, f.Y = runtime.WindowGetPosition(ctx)
+	}
+	b, err := json.Marshal(f)
+	if err == nil {
+		err = engine.PutSetting(settingFrame, b)
+	}
+	if err != nil {
+		log.Warn("remember window", "error", err)
+	}
+}
