@@ -1,0 +1,84 @@
+#!/usr/bin/env bash
+# make test: everything, from a fresh clone, in one go. Stops at the first step that does not work and says which.
+# Compiling is what takes long on two cores, so its order matters: the programs first, then vet and staticcheck with
+# the very same tags (they find each package compiled), then one build with the race detector for all Go tests.
+set -euo pipefail
+. "$(dirname "$0")/env.sh"
+cd "$root"
+
+work=$(mktemp -d)
+counts=$work/counts.json
+began=$SECONDS
+current=
+
+finish() {
+	local code=$?
+	rm -f "$work/vitest.json"
+	echo
+	if [ -s "$work/times" ]; then
+		cat "$work/times"
+		printf '%6d s  in all\n\n' $((SECONDS - began))
+	fi
+	if [ $code != 0 ]; then
+		echo "make test stopped at: $current. The lines above the times say why."
+	fi
+	if command -v go >/dev/null; then
+		go run -buildvcs=false ./build/report -counts "$counts" -sum -broken=$([ $code = 0 ] && echo false || echo true)
+	else
+		echo "0 passed, 1 failed"
+	fi
+	rm -rf "$work"
+	exit $code
+}
+trap finish EXIT
+
+# step NAME COMMAND...: runs it, notes the time it took.
+step() {
+	local start=$SECONDS
+	current=$1
+	shift
+	printf '\n== %s\n' "$current"
+	"$@"
+	printf '%6d s  %s\n' $((SECONDS - start)) "$current" >>"$work/times"
+}
+
+frontend_tests() {
+	local code=0
+	(cd frontend && npx vitest run --reporter=default --reporter=json --outputFile.json="$work/vitest.json") || code=$?
+	if [ -s "$work/vitest.json" ]; then
+		go run -buildvcs=false ./build/report -counts "$counts" -vitest "$work/vitest.json"
+	fi
+	return $code
+}
+
+# go_tests ARGUMENT...: go test, told in few lines.
+go_tests() {
+	go build -buildvcs=false -o "$work/report" ./build/report
+	go test -json "$@" | "$work/report" -counts "$counts"
+}
+
+# The window needs Wails and GTK, which are slow to compile; they are compiled once, without the race detector, for
+# the program itself. The end-to-end tests have no use for it either: what they test runs in other processes.
+race_packages() { go list -tags "$tags" ./... | grep -Ev '^parley(/e2e.*|/build/.*)?$'; }
+
+unit_tests() {
+	# shellcheck disable=SC2046 # one package per word
+	go_tests -race -shuffle=on -vet=off -timeout 10m -tags "$tags" $(race_packages)
+	go_tests -shuffle=on -vet=off -tags "$window_tags,devtools" . ./build/...
+}
+
+end_to_end_tests() {
+	rm -rf e2e/shots
+	go_tests -count=1 -vet=off -timeout 10m -tags "$tags" ./e2e/...
+}
+
+step "install what is missing" build/install.sh build test
+. build/env.sh
+step "frontend: build" build/frontend.sh
+step "frontend: svelte-check, oxlint" build/lint.sh frontend
+step "frontend: tests" frontend_tests
+step "programs: build" build/compile.sh parleyd parley-devtools
+step "Go: format, vet, staticcheck" build/lint.sh go
+step "generated files are up to date" build/generate.sh check
+step "Go: tests with the race detector" unit_tests
+step "the real window, backend and browser" end_to_end_tests
