@@ -26,6 +26,7 @@ const program = (entry: string, name: string, format: "iife" | "es") => ({
 export default defineConfig({
   root: here("."),
   publicDir: false,
+  cacheDir: here("../node_modules/.vite-widget"),
   environments: {
     widget: program("src/loader/main.ts", "widget", "iife"),
     chat: program("src/main.ts", "chat", "es"),

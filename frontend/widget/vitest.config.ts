@@ -4,5 +4,6 @@ import { defineConfig } from "vitest/config";
 // backend/server/channel/web.
 export default defineConfig({
   root: import.meta.dirname,
+  cacheDir: "../node_modules/.vite-widget",
   test: { include: ["test/**/*.test.ts"], environment: "node" },
 });

@@ -58,7 +58,7 @@ export class App {
     this.el = h("main", { class: "chat" },
       h("header", { class: "bar" },
         h("span", { class: "face", "aria-hidden": "true" }, initials(this.title) || icon(icons.chat)),
-        h("div", { class: "titles" }, h("h1", { dir: "auto" }, this.title), this.subtitle),
+        h("div", { class: "titles" }, h("h1", {}, h("bdi", {}, this.title)), this.subtitle),
         o.close && h("button", { type: "button", class: "tool", "aria-label": w.close, title: w.close, onclick: o.close }, icon(icons.close))),
       this.log.el, this.typing,
       h("div", { class: "foot" }, this.log.jump, this.notice, this.composer.el),
