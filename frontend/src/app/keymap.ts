@@ -54,6 +54,12 @@ export function bindingOf(event: Pressed, mac: boolean): Binding | undefined {
 
 const names: Record<string, string> = { ArrowUp: '↑', ArrowDown: '↓', Comma: ',' };
 
+/** The keys of a command as they are printed, "" where it has none. */
+export function keysOf(command: string, mac: boolean): string {
+  const binding = bindings.find((b) => b.command === command);
+  return binding ? printed(binding, mac) : '';
+}
+
 /** A chord as it is printed: "Ctrl Shift ↓", or "⇧ ⌘ ↓" on macOS. */
 export function printed(chord: Chord, mac: boolean): string {
   const key = names[chord.code] ?? chord.code.replace(/^(Key|Digit)/, '');

@@ -1,8 +1,9 @@
 /** Text cut where links begin and end. Message text stays text: no HTML is ever made of it. */
 export type Segment = { kind: 'text'; text: string } | { kind: 'link'; text: string; href: string };
 
+// The lengths are bounded so that hostile text costs no more than its length.
 const candidate =
-  /\b(?:https?:\/\/|www\.)[^\s<>"'`{}|\\^]+|\b[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)*\.\p{L}{2,}/giu;
+  /\b(?:https?:\/\/|www\.)[^\s<>"'`{}|\\^]{1,2048}|\b[\p{L}\p{N}._%+-]{1,64}@[\p{L}\p{N}-]{1,63}(?:\.[\p{L}\p{N}-]{1,63}){0,8}\.\p{L}{2,24}/giu;
 
 /**
  * Finds web addresses and e-mail addresses. Only http, https and mailto come

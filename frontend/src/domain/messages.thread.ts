@@ -94,6 +94,8 @@ export const thread = {
   'thread.voice': 'voice message, {length}',
   'thread.video': 'video {name}',
   'thread.save': 'Save {name}',
+  'thread.save_file': 'Save file',
+  'thread.play_video': 'Play video',
   'thread.file': 'File',
   'thread.location': 'Location',
   'thread.link': 'Link',

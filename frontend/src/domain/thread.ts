@@ -123,7 +123,8 @@ export function rowsOf(messages: readonly Message[], options: RowOptions): Row[]
   }
   for (const entry of options.pending) {
     // The confirmed row and the entry are the same message: the row wins.
-    if (known.has(entry.message)) continue;
+    // What says nothing (a handoff on its way) is no row.
+    if (!entry.message || known.has(entry.message)) continue;
     const above = { key: entry.message, day: dayOf(entry.created_at), unread: 0, hole: false };
     rows.push({ kind: 'pending', entry, first: true, last: true, ...above });
   }

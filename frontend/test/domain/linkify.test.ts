@@ -43,4 +43,11 @@ describe('linkify', () => {
     linkify('a@'.repeat(20_000) + 'www.'.repeat(20_000) + '('.repeat(20_000));
     expect(performance.now() - started).toBeLessThan(2000);
   });
+
+  it('costs no more than the length of hostile text', () => {
+    const hostile = ['a.'.repeat(30_000), `https://x.y/${')'.repeat(60_000)}`, `${'a'.repeat(60_000)}@`, 'a@'.repeat(30_000)];
+    for (const text of hostile) {
+      expect(linkify(text).map((s) => s.text).join('')).toBe(text);
+    }
+  });
 });

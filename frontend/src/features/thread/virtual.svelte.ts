@@ -36,6 +36,8 @@ export class VirtualRows {
   private readonly virtual: Virtualizer<HTMLElement, HTMLElement>;
   private element: HTMLElement | null = null;
   private scheduled = false;
+  /** Rows drawn beyond the viewport: hardly any until the first paint is out. */
+  private overscan = 1;
 
   constructor(private options: VirtualRowsOptions) {
     this.virtual = new Virtualizer(this.settings());
@@ -58,7 +60,7 @@ export class VirtualRows {
       initialOffset: Number.MAX_SAFE_INTEGER,
       paddingStart: o.above,
       paddingEnd: o.below,
-      overscan: 6,
+      overscan: this.overscan,
       anchorTo: 'end' as const,
       followOnAppend: true,
       scrollEndThreshold: 60,
@@ -86,6 +88,14 @@ export class VirtualRows {
   /** Other rows: appended, put in above, or changed. */
   update(options: Pick<VirtualRowsOptions, 'count' | 'keyOf' | 'estimate' | 'above' | 'below'>): void {
     this.options = { ...this.options, ...options };
+    this.virtual.setOptions(this.settings());
+    this.publish();
+  }
+
+  /** The first paint is out: from here on rows are drawn before they are scrolled to. */
+  widen(): void {
+    if (this.overscan > 1) return;
+    this.overscan = 8;
     this.virtual.setOptions(this.settings());
     this.publish();
   }
