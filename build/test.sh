@@ -13,7 +13,6 @@ current=
 
 finish() {
 	local code=$?
-	rm -f "$work/vitest.json"
 	echo
 	if [ -s "$work/times" ]; then
 		cat "$work/times"
@@ -42,13 +41,18 @@ step() {
 	printf '%6d s  %s\n' $((SECONDS - start)) "$current" >>"$work/times"
 }
 
+# The window's tests and the widget's have a setting each.
 frontend_tests() {
-	local code=0
-	(cd frontend && npx vitest run --reporter=default --reporter=json --outputFile.json="$work/vitest.json") || code=$?
-	if [ -s "$work/vitest.json" ]; then
-		go run -buildvcs=false ./build/report -counts "$counts" -vitest "$work/vitest.json"
-	fi
-	return $code
+	local setting code=0
+	for setting in vite.config.ts widget/vitest.config.ts; do
+		rm -f "$work/vitest.json"
+		(cd frontend && npx vitest run --config "$setting" \
+			--reporter=dot --reporter=json --outputFile.json="$work/vitest.json") || code=$?
+		if [ -s "$work/vitest.json" ]; then
+			go run -buildvcs=false ./build/report -counts "$counts" -vitest "$work/vitest.json"
+		fi
+		[ $code = 0 ] || return $code
+	done
 }
 
 # go_tests ARGUMENT...: go test, told in few lines.
@@ -59,7 +63,9 @@ go_tests() {
 
 # The window needs Wails and GTK, which are slow to compile; they are compiled once, without the race detector, for
 # the program itself. The end-to-end tests have no use for it either: what they test runs in other processes.
-race_packages() { go list -tags "$tags" ./... | grep -Ev '^parley(/e2e.*|/build/.*)?$'; }
+race_packages() {
+	go list -tags "$tags" ./... | grep -Ev '^parley(/e2e.*|/build/.*)?$'
+}
 
 unit_tests() {
 	# shellcheck disable=SC2046 # one package per word
@@ -69,7 +75,7 @@ unit_tests() {
 
 end_to_end_tests() {
 	rm -rf e2e/shots
-	go_tests -count=1 -vet=off -timeout 10m -tags "$tags" ./e2e/...
+	go_tests -count=1 -vet=off -timeout 10m -tags "$tags" ./e2e
 }
 
 step "install what is missing" build/install.sh build test

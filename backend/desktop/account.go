@@ -20,15 +20,19 @@ func (st *state) find(id string) int {
 	return slices.IndexFunc(st.accounts, func(r record) bool { return r.ID == id })
 }
 
-// take handles one event in the engine's goroutine.
-func (e *Engine) take(st *state, ev event) {
+// take handles one event in the engine's goroutine. Who asked gets the answer
+// by the function it returns, once everybody can see the new state.
+func (e *Engine) take(st *state, ev event) (answer func()) {
 	switch ev := ev.(type) {
 	case signedIn:
-		ev.reply <- e.signedIn(st, ev.account)
+		err := e.signedIn(st, ev.account)
+		return func() { ev.reply <- err }
 	case switched:
-		ev.reply <- e.switched(st, ev.id)
+		err := e.switched(st, ev.id)
+		return func() { ev.reply <- err }
 	case left:
-		ev.reply <- e.left(st)
+		err := e.left(st)
+		return func() { ev.reply <- err }
 	case ended:
 		e.ended(st, ev)
 	case damaged:
@@ -45,7 +49,9 @@ func (e *Engine) take(st *state, ev event) {
 		}
 	case embedding:
 		st.starting, st.problem = ev.under, ev.problem
+		return func() { ev.reply <- nil }
 	}
+	return func() {}
 }
 
 // open opens an account and connects in the background. One that cannot be
@@ -203,14 +209,20 @@ func (e *Engine) StartEmbedded() error {
 	if e.opt.Embedded == nil {
 		return chat.Errorf(chat.CodeUnsupported, "This program has no backend of its own. Sign in to a server.")
 	}
-	e.post(embedding{under: true})
-	err := e.startEmbedded()
-	problem := ""
-	if err != nil {
-		problem = chat.ErrorMessage(err)
+	if err := e.embedding(embedding{under: true}); err != nil {
+		return err
 	}
-	e.post(embedding{problem: problem})
-	return err
+	err := e.startEmbedded()
+	after := embedding{}
+	if err != nil {
+		after.problem = chat.ErrorMessage(err)
+	}
+	return errors.Join(err, e.embedding(after))
+}
+
+func (e *Engine) embedding(ev embedding) error {
+	ev.reply = make(chan error, 1)
+	return e.ask(ev, ev.reply)
 }
 
 func (e *Engine) startEmbedded() error {

@@ -65,6 +65,7 @@ type Engine struct {
 	events  chan event
 	done    chan struct{}
 	helpers stdsync.WaitGroup
+	closing stdsync.Once
 	view    atomic.Pointer[view]
 }
 
@@ -137,7 +138,13 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 }
 
 // Close ends everything and waits for it. What waits to be sent is on disk.
-func (e *Engine) Close() error {
+// Closing twice is closing once.
+func (e *Engine) Close() (err error) {
+	e.closing.Do(func() { err = e.close() })
+	return err
+}
+
+func (e *Engine) close() error {
 	e.cancel()
 	<-e.done
 	e.helpers.Wait()
@@ -210,6 +217,7 @@ type (
 	embedding struct {
 		under   bool
 		problem string
+		reply   chan error
 	}
 )
 
@@ -262,8 +270,9 @@ func (e *Engine) run(st *state) {
 	for {
 		select {
 		case ev := <-e.events:
-			e.take(st, ev)
+			answer := e.take(st, ev)
 			e.publish(st)
+			answer()
 			e.tell.state()
 		case <-e.ctx.Done():
 			if st.session != nil {

@@ -60,12 +60,50 @@ func (s *session) confirm(ctx context.Context, e outbox.Entry, res protocol.Resu
 	if len(rows) == 0 {
 		return nil
 	}
+	if e.Text() {
+		s.awaitNeighbours(ctx, e.Conversation, res)
+	}
 	applied, err := s.cache.PutRows(ctx, rows)
 	if err != nil {
 		return fmt.Errorf("store answer: %w", err)
 	}
 	s.changed(applied)
 	return nil
+}
+
+// neighbourPatience is how long a confirmed text waits for what was said just
+// before it; neighbourLook is how often that is looked for.
+const (
+	neighbourPatience = 2 * time.Second
+	neighbourLook     = 10 * time.Millisecond
+)
+
+// awaitNeighbours lets the changes that the server made before a text arrive
+// first, if they are on their way: the answer may overtake them, and the
+// thread would show the text alone beyond a hole for a moment. Meanwhile the
+// text is shown as being sent.
+func (s *session) awaitNeighbours(ctx context.Context, conv chat.ConversationID, res protocol.Result) {
+	var m struct {
+		Number int64 `json:"number"`
+	}
+	page, err := s.cache.Thread(ctx, conv, 0, 0, 0, 1)
+	if err != nil || json.Unmarshal(res.Data, &m) != nil || m.Number <= page.Head+1 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, neighbourPatience)
+	defer cancel()
+	look := time.NewTicker(neighbourLook)
+	defer look.Stop()
+	for {
+		if position, _ := s.cache.Position(); position >= res.Seq {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // kindOf is what kind of entity a command's answer is.

@@ -104,11 +104,9 @@ func (s *session) state(ctx context.Context, st *AppState) error {
 	if st.Members, err = s.cache.Members(ctx); err != nil {
 		return err
 	}
-	stats, err := s.cache.Stats(ctx)
-	if err != nil {
+	if st.Cached.Conversations, err = s.size(ctx); err != nil {
 		return err
 	}
-	st.Cached.Conversations = stats.Conversations
 	waiting := s.outbox.Snapshot()
 	st.Outbox = OutboxCounts{Queued: waiting.Queued, Refused: waiting.Refused}
 	st.ShareLinks = s.shareLinks(channels)
@@ -117,6 +115,29 @@ func (s *session) state(ctx context.Context, st *AppState) error {
 		st.Warnings = append(st.Warnings, Warning{Code: "cache_rebuilt", Message: set.Reason})
 	}
 	return nil
+}
+
+// sizeRest is how long a count of the cache is good enough.
+const sizeRest = 5 * time.Second
+
+// counted is how many conversations are cached, and when they were counted.
+type counted struct {
+	n  int64
+	at time.Time
+}
+
+// size counts the cached conversations, but not with every look: in a large
+// cache that takes milliseconds.
+func (s *session) size(ctx context.Context) (int64, error) {
+	if last := s.counted.Load(); last != nil && last.n > 0 && time.Since(last.at) < sizeRest {
+		return last.n, nil
+	}
+	stats, err := s.cache.Stats(ctx)
+	if err != nil {
+		return 0, err
+	}
+	s.counted.Store(&counted{stats.Conversations, time.Now()})
+	return stats.Conversations, nil
 }
 
 func connectionOf(r sync.Report) Connection {

@@ -39,6 +39,7 @@ type session struct {
 	told    atomic.Int64 // when the window last heard of the connection, monotonic
 	viewing atomic.Pointer[chat.ConversationID]
 	search  serverSearch
+	counted atomic.Pointer[counted]
 }
 
 // network is what a session has once it knows its server and its token.
@@ -195,6 +196,7 @@ func (s *session) reported(r sync.Report) {
 // changed tells the window what a write to the cache has changed.
 func (s *session) changed(a cache.Applied) {
 	if a.Everything {
+		s.counted.Store(nil)
 		s.e.tell.everything()
 		s.e.tell.state()
 		if v := s.viewing.Load(); v != nil {

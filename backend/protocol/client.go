@@ -73,7 +73,7 @@ func NewClient(base, token, agent string) (*Client, error) {
 // session's token would travel readable.
 func ParseServer(s string) (*url.URL, error) {
 	s = strings.TrimRight(strings.TrimSpace(s), "/")
-	if s == "" {
+	if s == "" || strings.HasSuffix(s, ":") {
 		return nil, chat.Invalid("server", "Enter the address of your Parley server.")
 	}
 	if !strings.Contains(s, "://") {

@@ -416,6 +416,23 @@ func TestWireShapes(t *testing.T) {
 	shape("visitor_messages", r.do(http.MethodGet, "/v1/visitor/messages?after=0", v.token, nil))
 	shape("problem_unauthorized", r.do(http.MethodGet, "/v1/members", "", nil))
 	shape("signed_in", r.do(http.MethodPost, "/v1/session", "", protocol.SignIn{Email: "olga@northwind.example", Password: password, Device: "golden"}))
+	l := r.dial(tok)
+	l.put(map[string]any{"type": "hello", "after": 7, "client": "golden/1"})
+	for _, name := range []string{"frame_welcome", "frame_changes"} {
+		_, raw, err := l.conn.ReadMessage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		shape(name, answer{body: raw})
+	}
+	ahead := r.dial(tok)
+	ahead.put(map[string]any{"type": "hello", "after": 1 << 40})
+	ahead.next()
+	_, raw, err := ahead.conn.ReadMessage()
+	if err != nil {
+		t.Fatal(err)
+	}
+	shape("frame_behind", answer{body: raw})
 	bootstrap := r.do(http.MethodGet, "/v1/bootstrap", tok, nil)
 	golden(t, filepath.Join("testdata", "bootstrap.ndjson"), n.replace(bootstrap.body))
 }

@@ -73,9 +73,6 @@ func TestBadRequestsAreRefusedClearly(t *testing.T) {
 	if a := r.do("GET", "/v1/members", r.owner.Token, nil, protocol.VersionHeader, "2"); a.status != 400 || a.problem(t).Field != protocol.VersionHeader {
 		t.Errorf("another protocol: %d", a.status)
 	}
-	if a := r.do("POST", "/v1/commands", r.owner.Token, "commands=1", "Content-Type", "application/x-www-form-urlencoded"); a.status != 400 {
-		t.Errorf("a form: %d", a.status)
-	}
 }
 
 func TestBadArgsAreRefusedWithTheField(t *testing.T) {

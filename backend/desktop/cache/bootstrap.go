@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"fmt"
 
 	"parley/backend/chat"
 )
@@ -23,6 +24,9 @@ func (c *Cache) Bootstrapping() (Bootstrap, bool) {
 // Old rows stay readable meanwhile. Rows of another epoch are replaced by any
 // new row, whatever its ver. A given access holds from here on.
 func (c *Cache) BeginBootstrap(ctx context.Context, b Bootstrap) error {
+	if err := c.writer.pages(ctx, loadPages); err != nil {
+		return err
+	}
 	return c.writer.do(ctx, "begin bootstrap", func(t *tx) error {
 		if b.Access != nil {
 			if err := t.setAccess(*b.Access); err != nil {
@@ -79,7 +83,7 @@ func (c *Cache) PutBootstrap(ctx context.Context, rows []Row, cursor string) (Ap
 // FinishBootstrap ends the bootstrap: what is gone from the server is removed,
 // and the position is its head.
 func (c *Cache) FinishBootstrap(ctx context.Context) (Applied, error) {
-	return c.change(ctx, "finish bootstrap", func(t *tx) error {
+	applied, err := c.change(ctx, "finish bootstrap", func(t *tx) error {
 		b := t.state.Boot
 		if b == nil {
 			return chat.Errorf(chat.CodeConflict, "No bootstrap is under way.")
@@ -90,5 +94,24 @@ func (c *Cache) FinishBootstrap(ctx context.Context) (Applied, error) {
 		t.state.Position, t.state.Epoch, t.state.Boot = b.Head, b.Epoch, nil
 		t.applied.Everything, t.applied.Directory = true, true
 		return nil
+	})
+	if err != nil {
+		return applied, err
+	}
+	return applied, c.writer.pages(ctx, usualPages)
+}
+
+// How much of the file the writer keeps in memory, in KiB: a load in the order
+// of ids touches indexes everywhere, later writes touch little.
+const (
+	usualPages = 16_000
+	loadPages  = 64_000
+)
+
+// pages sets the size of the writer's page cache.
+func (w *writer) pages(ctx context.Context, kib int) error {
+	return w.do(ctx, "size page cache", func(t *tx) error {
+		_, err := w.conn.ExecContext(t.ctx, fmt.Sprintf("pragma cache_size=-%d; pragma shrink_memory", kib))
+		return err
 	})
 }

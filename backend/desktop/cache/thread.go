@@ -4,7 +4,6 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 
 	"parley/backend/chat"
@@ -22,35 +21,22 @@ func (c *Cache) Thread(ctx context.Context, conversation chat.ConversationID, be
 	return page, nil
 }
 
+// Two statements without a transaction around them, which would cost as much
+// as they do. What is written in between is told of by an event that lets the
+// window read again; the second finds the conversation by its id once more, so
+// that it can never show another one's messages.
 const (
-	threadHead = `select c.n, c.last_number, s.lo, s.hi from conversation c left join span s on s.conversation = c.n
+	threadHead = `select c.last_number, s.lo, s.hi from conversation c left join span s on s.conversation = c.n
 		where c.id = ? and c.shown = 1 order by s.lo`
-	threadRows = "select data from message where key between ? and ? order by key"
+	threadRows = `select m.data from conversation c join message m on m.key between (c.n << 24) + ? and (c.n << 24) + ?
+		where c.id = ? and c.shown = 1 order by m.key`
 )
 
 func (c *Cache) thread(ctx context.Context, conversation chat.ConversationID, before, after, around int64, limit int) (page ThreadPage, err error) {
 	if ctx, err = begin(ctx); err != nil {
 		return page, err
 	}
-	headStmt, err := c.read.stmt(ctx, threadHead)
-	if err != nil {
-		return page, err
-	}
-	rowsStmt, err := c.read.stmt(ctx, threadRows)
-	if err != nil {
-		return page, err
-	}
-	// One transaction: the spans speak about the rows read with them.
-	tx, err := c.read.db.BeginTx(ctx, nil)
-	if err != nil {
-		return page, err
-	}
-	defer func() {
-		if end := tx.Rollback(); end != nil && !errors.Is(end, sql.ErrTxDone) {
-			err = errors.Join(err, end)
-		}
-	}()
-	n, head, spans, err := readHead(ctx, tx.StmtContext(ctx, headStmt), conversation)
+	head, spans, err := c.threadHead(ctx, conversation)
 	if err != nil {
 		return page, err
 	}
@@ -59,7 +45,11 @@ func (c *Cache) thread(ctx context.Context, conversation chat.ConversationID, be
 	if w.lo > w.hi {
 		return page, nil
 	}
-	rows, err := tx.StmtContext(ctx, rowsStmt).QueryContext(ctx, n<<numberBits|w.lo, n<<numberBits|w.hi)
+	stmt, err := c.read.stmt(ctx, threadRows)
+	if err != nil {
+		return page, err
+	}
+	rows, err := stmt.QueryContext(ctx, w.lo, w.hi, conversation)
 	if err != nil {
 		return page, err
 	}
@@ -76,32 +66,38 @@ func (c *Cache) thread(ctx context.Context, conversation chat.ConversationID, be
 	return page, rows.Err()
 }
 
-// readHead finds a conversation, its newest number and its spans.
-func readHead(ctx context.Context, s *sql.Stmt, conversation chat.ConversationID) (n, head int64, spans []span, err error) {
-	rows, err := s.QueryContext(ctx, conversation)
+// threadHead finds a conversation's newest number and its spans.
+func (c *Cache) threadHead(ctx context.Context, conversation chat.ConversationID) (head int64, spans []span, err error) {
+	stmt, err := c.read.stmt(ctx, threadHead)
 	if err != nil {
-		return 0, 0, nil, err
+		return 0, nil, err
+	}
+	rows, err := stmt.QueryContext(ctx, conversation)
+	if err != nil {
+		return 0, nil, err
 	}
 	defer rows.Close()
+	found := false
 	for rows.Next() {
+		found = true
 		var lo, hi sql.NullInt64
-		if err := rows.Scan(&n, &head, &lo, &hi); err != nil {
-			return 0, 0, nil, err
+		if err := rows.Scan(&head, &lo, &hi); err != nil {
+			return 0, nil, err
 		}
 		if lo.Valid {
 			spans = append(spans, span{lo.Int64, hi.Int64})
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return 0, 0, nil, err
+		return 0, nil, err
 	}
-	if n == 0 {
-		return 0, 0, nil, chat.Errorf(chat.CodeNotFound, "This conversation is not here.")
+	if !found {
+		return 0, nil, chat.Errorf(chat.CodeNotFound, "This conversation is not here.")
 	}
 	if len(spans) > 0 {
 		head = max(head, spans[len(spans)-1].hi) // a message came before its conversation
 	}
-	return n, min(head, maxNumber), spans, nil
+	return min(head, maxNumber), spans, nil
 }
 
 // window gives the numbers a page covers.

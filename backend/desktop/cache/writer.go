@@ -82,7 +82,7 @@ const idle = 3 * time.Second
 
 func openWriter(path string, c *Cache) (*writer, error) {
 	db, err := sql.Open("sqlite3", dsn(path, "_auto_vacuum", "2", "_journal_mode", "WAL", "_synchronous", "NORMAL",
-		"_busy_timeout", "5000", "_txlock", "immediate", "_cache_size", "-16000", "_foreign_keys", "0"))
+		"_busy_timeout", "5000", "_txlock", "immediate", "_cache_size", fmt.Sprint(-usualPages), "_foreign_keys", "0"))
 	if err != nil {
 		return nil, err
 	}

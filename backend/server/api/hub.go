@@ -155,22 +155,19 @@ func (h *hub) run() {
 	defer h.hubs.runs.Done()
 	tick := time.NewTicker(h.hubs.poll)
 	defer tick.Stop()
-	ctx, cancel := context.WithCancel(context.Background())
-	defer cancel()
+	ctx := context.Background() // not of any one socket's request
 	for {
 		select {
 		case <-h.wake:
 		case <-tick.C:
-			if err := h.jump(ctx); err != nil {
-				h.hubs.log.Warn("poll the log", "error", err)
-				continue
-			}
 		case <-h.stop:
 			return
 		}
-		if err := h.follow(ctx); err != nil {
+		turn, cancel := context.WithTimeout(ctx, 10*time.Second)
+		if err := h.follow(turn); err != nil {
 			h.hubs.log.Warn("follow the log", "error", err) // the next tick tries again
 		}
+		cancel()
 	}
 }
 
@@ -183,10 +180,11 @@ func (h *hub) follow(ctx context.Context) error {
 		if after < 0 {
 			return nil
 		}
-		ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 		changes, err := h.hubs.inbox.LogTail(ctx, h.ws, after, tailRead)
-		cancel()
-		if err != nil {
+		switch code := chat.ErrorCode(err); {
+		case code == chat.CodeFarBehind || code == chat.CodeReset:
+			return h.jump(ctx)
+		case err != nil:
 			return fmt.Errorf("read tail: %w", err)
 		}
 		if len(changes) == 0 {
@@ -210,48 +208,27 @@ func (h *hub) follow(ctx context.Context) error {
 	}
 }
 
-// jump notices a log that was trimmed up to a newer head, as an import does:
-// there is nothing to follow, and sockets must be told that they are behind.
+// jump goes on from the head of a log that cannot be followed: it was trimmed
+// past our position, as an import does, or replaced. The sockets are told that
+// they are behind.
 func (h *hub) jump(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
 	head, _, err := h.hubs.inbox.Head(ctx, h.ws)
 	if err != nil {
 		return fmt.Errorf("read head: %w", err)
 	}
 	h.mu.Lock()
-	after := h.head
-	h.mu.Unlock()
-	if after < 0 || head <= after {
-		return nil
-	}
-	changes, err := h.hubs.inbox.LogTail(ctx, h.ws, after, 1)
-	if err != nil {
-		return fmt.Errorf("read tail: %w", err)
-	}
-	if len(changes) == 0 {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		h.restart(head)
-	}
-	return nil
-}
-
-// restart forgets the tail and goes on from head.
-func (h *hub) restart(head int64) {
+	defer h.mu.Unlock()
 	h.tail, h.bytes, h.from, h.head = nil, 0, head, head
 	for s := range h.sockets {
 		s.nudge()
 	}
+	return nil
 }
 
 // grow appends to the tail, trims it to its bounds and wakes every socket.
 func (h *hub) grow(fresh []entry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if first := fresh[0].change.Seq; first != h.head+1 {
-		h.restart(first - 1)
-	}
 	for _, e := range fresh {
 		h.tail = append(h.tail, e)
 		h.bytes += len(e.raw)

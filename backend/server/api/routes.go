@@ -47,9 +47,6 @@ type Param struct {
 
 func (r Route) key() string { return r.Method + " " + r.Path }
 
-// Needs is the action a role must be able to do, "" for routes without a member.
-func (r Route) Needs() chat.Action { return r.needs }
-
 // Routes lists every route, for documentation and tests.
 func (a *API) Routes() []Route { return a.routes }
 
