@@ -220,10 +220,8 @@ func TestVariety(t *testing.T) {
 	for _, st := range []chat.HandoffState{chat.StateAssistant, chat.StateEscalated, chat.StateRequested, chat.StateAgent, chat.StatePaused, chat.StateClosed} {
 		want = append(want, "state "+string(st))
 	}
-	for _, v := range []string{"status open", "status resolved", "status closed", "author customer", "author member", "author assistant",
-		"part text", "part image", "part voice", "part file", "part location", "part link", "part paid"} {
-		want = append(want, v)
-	}
+	want = append(want, "status open", "status resolved", "status closed", "author customer", "author member", "author assistant",
+		"part text", "part image", "part voice", "part file", "part location", "part link", "part paid")
 	for _, v := range want {
 		if seen[v] == 0 {
 			t.Errorf("nothing with %s", v)

@@ -46,12 +46,12 @@ const (
 
 // drawEnding makes old threads mostly done and young ones mostly not.
 func drawEnding(r *rand.Rand, age time.Duration) ending {
-	resolved, answered := 0.85, 0.10
+	resolved, answered := 0.92, 0.06
 	switch {
 	case age < 2*24*time.Hour:
-		resolved, answered = 0.25, 0.38
+		resolved, answered = 0.40, 0.36
 	case age < 14*24*time.Hour:
-		resolved, answered = 0.58, 0.28
+		resolved, answered = 0.70, 0.22
 	}
 	switch d := r.Float64(); {
 	case d < resolved:

@@ -243,7 +243,11 @@ func (w *writer) happen(k stepKind) {
 func (w *writer) finish() {
 	c, r := &w.conv, w.r
 	number, in := c.LastNumber, c.InNumber
-	if c.LastCustomerNumber > c.LastReplyNumber && c.Status == chat.StatusOpen && chance(r, 0.8) {
+	unread := 0.12 // what has waited for long was mostly read, and left at that
+	if w.set.opts.Now.Sub(c.LastMessageAt) < 2*24*time.Hour {
+		unread = 0.8
+	}
+	if c.LastCustomerNumber > c.LastReplyNumber && c.Status == chat.StatusOpen && chance(r, unread) {
 		number, in = c.LastReplyNumber, 0 // unread since the last answer
 		if number > 0 {
 			in = w.messages[number-1].InNumber

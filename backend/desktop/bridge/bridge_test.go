@@ -72,6 +72,7 @@ func do(t *testing.T, b *Bridge, method, path, body string, change func(*http.Re
 }
 
 func TestCalls(t *testing.T) {
+	target{}.hidden() // is there, and cannot be called from outside
 	b := start(t)
 	for body, want := range map[string]string{
 		`{"method":"Double","args":[2,{"name":"ab","more":1}]}`: `"abababab"`,

@@ -186,8 +186,9 @@ func TestNoListScansOrSorts(t *testing.T) {
 			}
 		}
 	}
-	checkPlan(t, db, "sqlite_autoindex_conversation_1", threadHead, all[0].ID)
-	checkPlan(t, db, "SEARCH m USING INTEGER PRIMARY KEY", threadRows, 1, 50, all[0].ID)
+	for _, index := range []string{"conversation USING INDEX sqlite_autoindex_conversation_1", "SEARCH s USING PRIMARY KEY", "SEARCH m USING INTEGER PRIMARY KEY"} {
+		checkPlan(t, db, index, threadQuery, all[0].ID, "", 0, 50)
+	}
 	checkPlan(t, db, "count_unread", countQuery)
 }
 
@@ -205,7 +206,7 @@ func checkPlan(t *testing.T, db *sql.DB, index, query string, args ...any) {
 		t.Errorf("the plan sorts:\n%s\n%s", query, plan)
 	}
 	for line := range strings.Lines(plan) {
-		if strings.Contains(line, "SCAN") && !strings.Contains(line, "INDEX") {
+		if strings.Contains(line, "SCAN") && !strings.Contains(line, "INDEX") && !strings.Contains(line, "SCAN w") && !strings.Contains(line, "SCAN first") && !strings.Contains(line, "CONSTANT ROW") {
 			t.Errorf("the plan scans a table:\n%s\n%s", query, plan)
 		}
 	}

@@ -5,6 +5,8 @@ import (
 	"testing"
 
 	"pgregory.net/rapid"
+
+	"parley/backend/chat"
 )
 
 // TestSpansAgainstBitmap compares span arithmetic with a plain set of numbers.
@@ -54,6 +56,7 @@ func TestSpansAgainstBitmap(t *testing.T) {
 }
 
 func TestWindow(t *testing.T) {
+	w := world{t}
 	for _, c := range []struct {
 		head, before, after, around int64
 		want                        span
@@ -75,8 +78,11 @@ func TestWindow(t *testing.T) {
 		{100, 0, 0, 1 << 62, span{91, 100}},
 		{3, 0, 0, 2, span{1, 3}},
 	} {
-		if got := window(c.head, c.before, c.after, c.around, 10); got != c.want {
-			t.Errorf("window(%+v) = %v, want %v", c, got, c.want)
+		x := open(t, t.TempDir())
+		apply(t, x, w.conversation(1, 1, 1, func(conv *chat.Conversation) { conv.LastNumber = c.head }))
+		page := thread(t, x, 1, c.before, c.after, c.around, 10)
+		if got := (span{page.From, page.To}); got != c.want || page.Head != c.head {
+			t.Errorf("window of %+v = %v, want %v", c, got, c.want)
 		}
 	}
 }

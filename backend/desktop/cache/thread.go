@@ -1,10 +1,12 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"parley/backend/chat"
 )
@@ -21,101 +23,103 @@ func (c *Cache) Thread(ctx context.Context, conversation chat.ConversationID, be
 	return page, nil
 }
 
-// Two statements without a transaction around them, which would cost as much
-// as they do. What is written in between is told of by an event that lets the
-// window read again; the second finds the conversation by its id once more, so
-// that it can never show another one's messages.
-const (
-	threadHead = `select c.last_number, s.lo, s.hi from conversation c left join span s on s.conversation = c.n
-		where c.id = ? and c.shown = 1 order by s.lo`
-	threadRows = `select m.data from conversation c join message m on m.key between (c.n << 24) + ? and (c.n << 24) + ?
-		where c.id = ? and c.shown = 1 order by m.key`
+// threadQuery answers with everything a page needs in one statement, because
+// beginning a second one costs as much as reading a page. First a row 0 with
+// the newest number and the window, as text; then a row -1 for each span that
+// meets the window; then the messages, each with its number.
+const threadQuery = `
+with c as (
+	select n, min(16777215, max(last_number, coalesce((select max(hi) from span where span.conversation = conversation.n), 0))) as head
+	from conversation where id = ?1 and shown = 1
+), first as (
+	select n, head, case ?2
+		when 'before' then min(?3, head + 1) - ?4
+		when 'after' then min(?3, head) + 1
+		when 'around' then max(1, min(min(?3, head) - ?4 / 2, head - ?4 + 1))
+		else head - ?4 + 1 end as lo
+	from c
+), w as materialized (
+	select n, head, min(max(lo, 1), min(head, lo + ?4 - 1) + 1) as lo, min(head, lo + ?4 - 1) as hi from first
 )
+select 0, head || ' ' || lo || ' ' || hi from w
+union all
+select -1, s.lo || ' ' || s.hi from w join span s on s.conversation = w.n and s.lo <= w.hi where s.hi >= w.lo
+union all
+select m.key & 16777215, m.data from w join message m on m.key between (w.n << 24) + w.lo and (w.n << 24) + w.hi`
 
 func (c *Cache) thread(ctx context.Context, conversation chat.ConversationID, before, after, around int64, limit int) (page ThreadPage, err error) {
 	if ctx, err = begin(ctx); err != nil {
 		return page, err
 	}
-	head, spans, err := c.threadHead(ctx, conversation)
+	stmt, err := c.read.stmt(ctx, threadQuery)
 	if err != nil {
 		return page, err
 	}
-	w := window(head, before, after, around, int64(limit))
-	page = ThreadPage{From: w.lo, To: w.hi, Head: head, Messages: []json.RawMessage{}, Holes: holes(spans, w)}
-	if w.lo > w.hi {
-		return page, nil
-	}
-	stmt, err := c.read.stmt(ctx, threadRows)
-	if err != nil {
-		return page, err
-	}
-	rows, err := stmt.QueryContext(ctx, w.lo, w.hi, conversation)
+	where, at := place(before, after, around)
+	rows, err := stmt.QueryContext(ctx, conversation, where, at, limit)
 	if err != nil {
 		return page, err
 	}
 	defer rows.Close()
-	var pieces slab
-	var data sql.RawBytes
-	page.Messages = make([]json.RawMessage, 0, w.hi-w.lo+1)
+	r := threadReader{page: ThreadPage{Messages: make([]json.RawMessage, 0, limit)}}
 	for rows.Next() {
-		if err := rows.Scan(&data); err != nil {
+		if err := r.read(rows); err != nil {
 			return page, err
-		}
-		page.Messages = append(page.Messages, pieces.keep(data))
-	}
-	return page, rows.Err()
-}
-
-// threadHead finds a conversation's newest number and its spans.
-func (c *Cache) threadHead(ctx context.Context, conversation chat.ConversationID) (head int64, spans []span, err error) {
-	stmt, err := c.read.stmt(ctx, threadHead)
-	if err != nil {
-		return 0, nil, err
-	}
-	rows, err := stmt.QueryContext(ctx, conversation)
-	if err != nil {
-		return 0, nil, err
-	}
-	defer rows.Close()
-	found := false
-	for rows.Next() {
-		found = true
-		var lo, hi sql.NullInt64
-		if err := rows.Scan(&head, &lo, &hi); err != nil {
-			return 0, nil, err
-		}
-		if lo.Valid {
-			spans = append(spans, span{lo.Int64, hi.Int64})
 		}
 	}
 	if err := rows.Err(); err != nil {
-		return 0, nil, err
+		return page, err
 	}
-	if !found {
-		return 0, nil, chat.Errorf(chat.CodeNotFound, "This conversation is not here.")
+	if !r.found {
+		return page, chat.Errorf(chat.CodeNotFound, "This conversation is not here.")
 	}
-	if len(spans) > 0 {
-		head = max(head, spans[len(spans)-1].hi) // a message came before its conversation
-	}
-	return min(head, maxNumber), spans, nil
+	slices.SortFunc(r.spans, func(a, b span) int { return cmp.Compare(a.lo, b.lo) })
+	r.page.Holes = holes(r.spans, span{r.page.From, r.page.To})
+	return r.page, nil
 }
 
-// window gives the numbers a page covers.
-func window(head, before, after, around, limit int64) span {
-	before, after, around = min(before, head+1), min(after, head), min(around, head)
-	var w span
+// place says in one word and one number which window is asked for.
+func place(before, after, around int64) (where string, at int64) {
 	switch {
 	case before > 0:
-		w = span{before - limit, before - 1}
+		return "before", min(before, maxNumber)
 	case after > 0:
-		w = span{after + 1, after + limit}
+		return "after", min(after, maxNumber)
 	case around > 0:
-		w.lo = max(1, min(around-limit/2, head-limit+1))
-		w.hi = w.lo + limit - 1
-	default:
-		w = span{head - limit + 1, head}
+		return "around", min(around, maxNumber)
 	}
-	w.hi = min(w.hi, head)
-	w.lo = min(max(w.lo, 1), w.hi+1)
-	return w
+	return "", 0
+}
+
+// threadReader takes the rows of threadQuery apart.
+type threadReader struct {
+	page   ThreadPage
+	spans  []span
+	pieces slab
+	found  bool
+	last   int64 // number of the message before
+}
+
+func (r *threadReader) read(rows *sql.Rows) error {
+	var kind int64
+	var data sql.RawBytes
+	if err := rows.Scan(&kind, &data); err != nil {
+		return err
+	}
+	var err error
+	switch {
+	case kind == 0:
+		r.found = true
+		_, err = fmt.Sscan(string(data), &r.page.Head, &r.page.From, &r.page.To)
+	case kind < 0:
+		var s span
+		_, err = fmt.Sscan(string(data), &s.lo, &s.hi)
+		r.spans = append(r.spans, s)
+	case kind <= r.last:
+		err = fmt.Errorf("message %d came after message %d", kind, r.last) // a thread is read in the order of its keys
+	default:
+		r.last = kind
+		r.page.Messages = append(r.page.Messages, r.pieces.keep(data))
+	}
+	return err
 }

@@ -131,6 +131,18 @@ func TestHistoryAgainstBitmap(t *testing.T) {
 	})
 }
 
+// TestHugeNumbersStayInTheirThread: a number no thread can have must not reach
+// into the keys of the next conversation.
+func TestHugeNumbersStayInTheirThread(t *testing.T) {
+	c, w := open(t, t.TempDir()), world{t}
+	apply(t, c, w.conversation(1, 1, 1, func(c *chat.Conversation) { c.LastNumber = 1 << 40 }), w.conversation(2, 2, 1, nil), w.message(2, 1, 3, 1, "of another"))
+	for _, page := range []ThreadPage{thread(t, c, 1, 0, 0, 0, 100), thread(t, c, 1, 0, maxNumber-10, 0, 100), thread(t, c, 1, 1<<60, 0, 0, 100)} {
+		if len(page.Messages) != 0 || page.Head != maxNumber {
+			t.Errorf("%d messages, head %d", len(page.Messages), page.Head)
+		}
+	}
+}
+
 func TestMessagesAreConfirmed(t *testing.T) {
 	c, w := open(t, t.TempDir()), world{t}
 	apply(t, c, w.conversation(1, 1, 1, nil), w.message(1, 1, 2, 1, "hi"))

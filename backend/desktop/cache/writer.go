@@ -110,7 +110,7 @@ func (w *writer) prepare(ctx context.Context) (err error) {
 	}
 	// One connection for ever, so these need not be in the DSN. The log stays
 	// small: it is folded in every 4 MiB and cut back after a big transaction.
-	if _, err := w.conn.ExecContext(ctx, "pragma temp_store=memory; pragma wal_autocheckpoint=1000; pragma journal_size_limit=4194304"); err != nil {
+	if _, err := w.conn.ExecContext(ctx, "pragma temp_store=memory; pragma wal_autocheckpoint=2500; pragma journal_size_limit=10485760"); err != nil {
 		return err
 	}
 	var tables int

@@ -48,7 +48,6 @@ type loader struct {
 	ctx    context.Context
 	a      Fill
 	cursor string
-	begun  bool // BeginBootstrap was done for this page
 	rows   []cache.Row
 	safe   string // the last cursor among rows: where to go on after them
 	done   int64

@@ -334,7 +334,7 @@ export interface AppState {
 
 export type Quick = 'all' | 'unread' | 'mine' | 'unassigned' | 'unresolved' | 'resolved';
 
-/** Unread per brand, and how many chats each quick list holds. */
+/** Unread chats: per brand, and in each quick list. */
 export interface Counts {
   brands: Record<string, number>;
   quick: Record<Quick, number>;
