@@ -47,5 +47,6 @@ desktop-devtools: frontend ## build/bin/parley-devtools, a window that tests can
 	@build/compile.sh parley-devtools
 
 clean: ## remove what was built; tools in build/.tools and downloaded modules stay
-	rm -rf build/bin frontend/dist frontend/node_modules/.vite e2e/shots
+	rm -rf build/bin frontend/node_modules/.vite e2e/shots
+	find frontend/dist backend/server/channel/web/dist -mindepth 1 -not -name '.*keep' -delete
 	@build/frontend.sh clean

@@ -36,5 +36,5 @@ settings=(package.json package-lock.json)
 unless_fresh packages node_modules/svelte package-lock.json -- npm ci --no-audit --no-fund --loglevel=error
 unless_fresh window dist/index.html "${settings[@]}" index.html vite.config.ts tsconfig.json svelte.config.js src public -- \
 	npm run --silent build -- --logLevel warn
-unless_fresh widget ../backend/server/channel/web/dist "${settings[@]}" widget -- \
+unless_fresh widget ../backend/server/channel/web/dist/chat.js "${settings[@]}" widget -- \
 	npm run --silent build:widget -- --logLevel warn
