@@ -84,7 +84,13 @@ type ChannelSettings struct {
 	AskName   bool     `json:"ask_name,omitempty"`
 	AskEmail  bool     `json:"ask_email,omitempty"`
 	Suggested []string `json:"suggested,omitempty"` // questions offered on the share-link page
+	// Receipts says whether customers see that their messages were read: "on",
+	// which "" means as well, or "off".
+	Receipts string `json:"receipts,omitempty"`
 }
+
+// ShowsReceipts reports whether customers see that their messages were read.
+func (s ChannelSettings) ShowsReceipts() bool { return s.Receipts != "off" }
 
 // Role is what a member may do; see Can.
 type Role string

@@ -173,16 +173,30 @@ func CheckParts(parts []Part) error {
 				return Invalid(field+".text", "The text is empty.")
 			}
 		case p.Kind.IsFile():
-			if !validSHA256(p.SHA256) {
+			if !IsSHA256(p.SHA256) {
 				return Invalid(field+".sha256", "A file is named by the SHA-256 of its content, 64 hex digits.")
 			}
 		case p.Kind == PartLocation:
 			if p.Latitude < -90 || p.Latitude > 90 || p.Longitude < -180 || p.Longitude > 180 {
 				return Invalid(field+".latitude", "The coordinates are outside the globe.")
 			}
-		case p.Kind == PartLink, p.Kind == PartTemplate, p.Kind == PartPaid:
+		case p.Kind == PartLink:
+			if !harmlessLink(p.URL) {
+				return Invalid(field+".url", "A link begins with https://, http:// or mailto:.")
+			}
+		case p.Kind == PartPaid:
+			if p.Currency != "" && !isCurrency(p.Currency) {
+				return Invalid(field+".currency", "A currency has three capital letters, like EUR.")
+			}
+			if p.Currency == "" && p.Price != 0 {
+				return Invalid(field+".currency", "A price needs its currency, like EUR.")
+			}
+		case p.Kind == PartTemplate:
 		default:
 			return &Error{Code: CodeUnsupported, Field: field + ".kind", Message: "This kind of part is not known."}
+		}
+		if name := p.negative(); name != "" {
+			return Invalid(field+"."+name, "This number cannot be below zero.")
 		}
 		for name, text := range map[string]string{"text": p.Text, "name": p.Name, "type": p.Type, "url": p.URL,
 			"title": p.Title, "transcript": p.Transcript, "currency": p.Currency, "state": p.State} {
@@ -273,7 +287,9 @@ func firstLine(s string, max int) string {
 	return s
 }
 
-func validSHA256(s string) bool {
+// IsSHA256 reports whether a name can be that of a file: 64 hex digits in lower
+// case.
+func IsSHA256(s string) bool {
 	if len(s) != 64 {
 		return false
 	}

@@ -9,6 +9,16 @@ type SettingsPutArgs struct {
 	MaxFileBytes        *int64 `json:"max_file_bytes,omitempty"`
 }
 
+// ChannelPutArgs are the args of channel.put; absent fields stay. The answer's
+// data is the channel.
+type ChannelPutArgs struct {
+	Channel  chat.ChannelID `json:"channel"`
+	Origins  *[]string      `json:"origins,omitempty"` // pages that may embed the widget: "https://shop.example"
+	Title    *string        `json:"title,omitempty"`
+	Greeting *string        `json:"greeting,omitempty"`
+	Receipts *string        `json:"receipts,omitempty"` // "on", "off"
+}
+
 // MePutArgs are the args of me.put; absent fields stay. The answer's data is
 // the member.
 type MePutArgs struct {

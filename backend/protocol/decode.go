@@ -46,9 +46,18 @@ func complain(err error) string {
 	}
 	var wrong *json.UnmarshalTypeError
 	if errors.As(err, &wrong) {
-		return "A " + wrong.Value + " stands where " + nameOf(wrong.Type) + " is wanted."
+		return article(wrong.Value) + " stands where " + nameOf(wrong.Type) + " is wanted."
 	}
 	return "The value cannot be read."
+}
+
+// article puts "A" or "An" before a word; those that come here are "object",
+// "array" and words that begin with a consonant.
+func article(word string) string {
+	if word != "" && strings.ContainsRune("aeiou", rune(word[0])) {
+		return "An " + word
+	}
+	return "A " + word
 }
 
 func nameOf(t reflect.Type) string {

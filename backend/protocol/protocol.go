@@ -106,17 +106,16 @@ type Result struct {
 
 // Problem is an RFC 9457 problem document with Parley's members.
 type Problem struct {
-	Type       string          `json:"type"`
-	Title      string          `json:"title"`
-	Status     int             `json:"status"`
-	Code       chat.Code       `json:"code"`
-	Detail     string          `json:"detail"`
-	Field      string          `json:"field,omitempty"`
-	RetryAfter float64         `json:"retry_after,omitempty"` // seconds
-	Messages   []chat.Message  `json:"messages,omitempty"`    // newer_messages
-	Holder     *chat.Holder    `json:"holder,omitempty"`      // held_by_other
-	Wipe       bool            `json:"wipe,omitempty"`        // unauthorized: the device must forget everything
-	Extra      json.RawMessage `json:"extra,omitempty"`
+	Type       string         `json:"type"`
+	Title      string         `json:"title"`
+	Status     int            `json:"status"`
+	Code       chat.Code      `json:"code"`
+	Detail     string         `json:"detail"`
+	Field      string         `json:"field,omitempty"`
+	RetryAfter float64        `json:"retry_after,omitempty"` // seconds
+	Messages   []chat.Message `json:"messages,omitempty"`    // newer_messages
+	Holder     *chat.Holder   `json:"holder,omitempty"`      // held_by_other
+	Wipe       bool           `json:"wipe,omitempty"`        // unauthorized: the device must forget everything
 }
 
 // Error makes a Problem usable as a Go error.
@@ -137,6 +136,7 @@ const (
 	DraftPut            = "draft.put"
 	DraftDrop           = "draft.drop"
 	SettingsPut         = "settings.put"
+	ChannelPut          = "channel.put"
 	MePut               = "me.put"
 )
 
@@ -147,6 +147,9 @@ type MessageSendArgs struct {
 	Parts        []chat.Part         `json:"parts"`
 	ReplyTo      chat.MessageID      `json:"reply_to,omitzero"`
 	Force        bool                `json:"force,omitempty"`
+	// SendAt is when the message is to go out; past or absent: at once. A
+	// moment to come is refused: the server does not schedule yet.
+	SendAt chat.Time `json:"send_at,omitzero"`
 }
 
 // CommentAddArgs are the args of comment.add. The answer's data is the message.
@@ -173,7 +176,8 @@ type ReadArgs struct {
 	From         int64               `json:"from,omitempty"`
 }
 
-// AssignArgs are the args of conversation.assign; a null member unassigns.
+// AssignArgs are the args of conversation.assign. A null member unassigns; an
+// absent one is refused.
 type AssignArgs struct {
 	Conversation chat.ConversationID `json:"conversation"`
 	Member       chat.MemberID       `json:"member"`
@@ -303,6 +307,12 @@ type ConversationsPage struct {
 	Cursor        string              `json:"cursor,omitempty"` // absent on the last page
 }
 
+// ContactsPage answers GET /v1/contacts, the newest first.
+type ContactsPage struct {
+	Contacts []chat.Contact `json:"contacts"`
+	Cursor   string         `json:"cursor,omitempty"` // absent on the last page
+}
+
 // VisitorSession is the body of POST /v1/visitor/session.
 type VisitorSession struct {
 	Channel      string            `json:"channel"` // key of the web channel
@@ -378,7 +388,9 @@ type VisitorAuthor struct {
 }
 
 // VisitorMessages answers GET /v1/visitor/messages?after=NUMBER: everything
-// the visitor may see in (From, To].
+// the visitor may see in (From, To]. A To before From says that the thread ends
+// there: the visitor has more than the server, which was restored from an older
+// backup, and begins again from 0.
 type VisitorMessages struct {
 	From     int64            `json:"from"`
 	To       int64            `json:"to"`
@@ -390,7 +402,20 @@ type VisitorSent struct {
 	Message VisitorMessage `json:"message"`
 }
 
-// VisitorFrame is any frame of a visitor's socket, both directions.
+// VisitorMessageFrame is the frame "message" as the server writes it: its own
+// type, as a number counts also when it is 0. From is the number before the
+// message that the visitor knows of. A To before From, without a message, says
+// that the thread ends there: the visitor has more than the server, which was
+// restored from an older backup, and begins again from 0.
+type VisitorMessageFrame struct {
+	Type    FrameType       `json:"type"`
+	From    int64           `json:"from"`
+	To      int64           `json:"to"`
+	Message *VisitorMessage `json:"message,omitempty"`
+}
+
+// VisitorFrame is any frame of a visitor's socket, both directions, as it is
+// read; a "message" is written as VisitorMessageFrame.
 // Client first: hello with token and after (a message number).
 type VisitorFrame struct {
 	Type    FrameType       `json:"type"`

@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 
 	"parley/backend/chat"
 	"parley/backend/demo"
@@ -436,6 +437,48 @@ func TestWireShapes(t *testing.T) {
 	bootstrap := r.do(http.MethodGet, "/v1/bootstrap", tok, nil)
 	golden(t, filepath.Join("testdata", "bootstrap.ndjson"), n.replace(bootstrap.body))
 }
+
+// TestWireShapesOfRefusalsAndBeats keeps what the other test has no reason to
+// meet: the problems that carry something, and a socket's first frames.
+func TestWireShapesOfRefusalsAndBeats(t *testing.T) {
+	c := onSQLite(t)
+	c.Beat = 20 * time.Millisecond
+	r := newRig(t, c).unpaced()
+	ana := r.member("Ana", chat.RoleAgent)
+	conv, _ := r.conversation()
+	n := newNames()
+	shape := func(name string, body []byte) {
+		t.Helper()
+		var out bytes.Buffer
+		if err := json.Indent(&out, n.replace(body), "", "  "); err != nil {
+			t.Fatalf("%s: %v\n%s", name, err, body)
+		}
+		out.WriteByte('\n')
+		golden(t, filepath.Join("testdata", name+".json"), out.Bytes())
+	}
+	refused := func(c chat.Command) []byte {
+		return r.do(http.MethodPost, "/v1/commands", r.owner.Token, protocol.Commands{Commands: []chat.Command{c}}).body
+	}
+	r.apply(ana.Token, seen(text(conv, "I am on it"), 1), nil)
+	shape("refused_newer_messages", refused(seen(text(conv, "Me too"), 1)))
+	r.apply(ana.Token, cmd(protocol.HandoffAccept, protocol.ConversationArgs{Conversation: conv}), nil)
+	shape("refused_held_by_other", refused(seen(text(conv, "Me too"), 3)))
+	shape("contacts", r.do(http.MethodGet, "/v1/contacts", r.owner.Token, nil).body)
+	var page protocol.ChangesPage
+	r.get("/v1/changes?after=0", r.owner.Token, &page)
+	l := r.dial(r.owner.Token)
+	l.put(map[string]any{"type": "hello", "after": page.Head})
+	for _, name := range []string{"frame_welcome_even", "frame_beat"} {
+		_, raw, err := l.conn.ReadMessage()
+		if err != nil {
+			t.Fatal(err)
+		}
+		shape(name, anyMoment.ReplaceAll(raw, []byte(`"at":"…"`)))
+	}
+}
+
+// anyMoment is the time of a beat, which is the machine's.
+var anyMoment = regexp.MustCompile(`"at":"[^"]+"`)
 
 // names puts words in the place of what differs from run to run.
 type names struct{ known map[string]string }

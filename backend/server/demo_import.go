@@ -29,7 +29,7 @@ func ImportDemo(ctx context.Context, st *store.Store, files *blob.Folder, set *d
 			return err
 		}
 		for f := range set.Files() {
-			if _, _, err := files.Put(ctx, f.SHA256, bytes.NewReader(f.Data), 0, f.Size); err != nil {
+			if _, _, err := files.Put(ctx, f.SHA256, "demo", bytes.NewReader(f.Data), 0, f.Size); err != nil {
 				return err
 			}
 			if err := imp.File(f.File); err != nil {

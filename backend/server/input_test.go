@@ -30,10 +30,10 @@ func TestBadRequestsAreRefusedClearly(t *testing.T) {
 		code                     chat.Code
 		field                    string
 	}{
-		{"nothing", "POST", "/v1/commands", ``, 400, chat.CodeInvalid, ""},
-		{"not JSON", "POST", "/v1/commands", `{"commands":`, 400, chat.CodeInvalid, ""},
-		{"two documents", "POST", "/v1/commands", `{} {}`, 400, chat.CodeInvalid, ""},
-		{"a list", "POST", "/v1/commands", `[]`, 400, chat.CodeInvalid, ""},
+		{"nothing", "POST", "/v1/commands", ``, 400, chat.CodeInvalid, "body"},
+		{"not JSON", "POST", "/v1/commands", `{"commands":`, 400, chat.CodeInvalid, "body"},
+		{"two documents", "POST", "/v1/commands", `{} {}`, 400, chat.CodeInvalid, "body"},
+		{"a list", "POST", "/v1/commands", `[]`, 400, chat.CodeInvalid, "body"},
 		{"no commands", "POST", "/v1/commands", `{"commands":[]}`, 400, chat.CodeInvalid, "commands"},
 		{"commands of a wrong type", "POST", "/v1/commands", `{"commands":{"a":1}}`, 400, chat.CodeInvalid, "commands"},
 		{"too many commands", "POST", "/v1/commands", `{"commands":[` + strings.Repeat(`{},`, 100) + `{}]}`, 400, chat.CodeInvalid, "commands"},
@@ -41,8 +41,8 @@ func TestBadRequestsAreRefusedClearly(t *testing.T) {
 		{"an id that is none", "POST", "/v1/commands", `{"commands":[{"id":"7","kind":"me.put","args":{}}]}`, 400, chat.CodeInvalid, "commands.0.id"},
 		{"seen of a wrong type", "POST", "/v1/commands", one(`"kind":"me.put","args":{},"seen":"x"`), 400, chat.CodeInvalid, "commands.0.seen"},
 		{"kind of a wrong type", "POST", "/v1/commands", one(`"kind":7`), 400, chat.CodeInvalid, "commands.0.kind"},
-		{"broken UTF-8", "POST", "/v1/commands", one("\"kind\":\"\xff\xfe\""), 400, chat.CodeInvalid, ""},
-		{"half a character", "POST", "/v1/commands", one(`"kind":"\ud800"`), 400, chat.CodeInvalid, ""},
+		{"broken UTF-8", "POST", "/v1/commands", one("\"kind\":\"\xff\xfe\""), 400, chat.CodeInvalid, "body"},
+		{"half a character", "POST", "/v1/commands", one(`"kind":"\ud800"`), 400, chat.CodeInvalid, "body"},
 		{"huge", "POST", "/v1/commands", one(`"kind":"` + strings.Repeat("x", 1<<20) + `"`), 413, chat.CodeTooLarge, ""},
 		{"after is missing", "GET", "/v1/changes", ``, 400, chat.CodeInvalid, "after"},
 		{"after is negative", "GET", "/v1/changes?after=-1", ``, 400, chat.CodeInvalid, "after"},
@@ -52,6 +52,9 @@ func TestBadRequestsAreRefusedClearly(t *testing.T) {
 		{"an unknown conversation", "GET", "/v1/conversations/" + chat.NewID[chat.Conversation]().String(), ``, 404, chat.CodeNotFound, ""},
 		{"two directions", "GET", "/v1/conversations/" + id + "/messages?before=3&after=1", ``, 400, chat.CodeInvalid, "before"},
 		{"an unknown status", "GET", "/v1/conversations?status=x", ``, 400, chat.CodeInvalid, "status"},
+		{"an unknown state", "GET", "/v1/conversations?state=foo", ``, 400, chat.CodeInvalid, "state"},
+		{"a garbled cursor of contacts", "GET", "/v1/contacts?cursor=x", ``, 400, chat.CodeInvalid, "cursor"},
+		{"a file that is no hash", "GET", "/v1/files/x%00y", ``, 400, chat.CodeInvalid, "sha256"},
 		{"a brand that is no id", "GET", "/v1/conversations?brand=x", ``, 400, chat.CodeInvalid, "brand"},
 		{"a garbled cursor", "GET", "/v1/conversations?cursor=x", ``, 400, chat.CodeInvalid, "cursor"},
 		{"a query with a zero byte", "GET", "/v1/search?q=%00", ``, 400, chat.CodeInvalid, "q"},
@@ -72,6 +75,36 @@ func TestBadRequestsAreRefusedClearly(t *testing.T) {
 	}
 	if a := r.do("GET", "/v1/members", r.owner.Token, nil, protocol.VersionHeader, "2"); a.status != 400 || a.problem(t).Field != protocol.VersionHeader {
 		t.Errorf("another protocol: %d", a.status)
+	}
+}
+
+// TestABodyIsJSONWhateverItCallsItself: simple programs send no content type,
+// or a form's. No browser sends a token by itself, so there is nothing to
+// protect; the visitor's routes are for the listed origins whatever is sent.
+func TestABodyIsJSONWhateverItCallsItself(t *testing.T) {
+	r := newRig(t, onSQLite(t))
+	v := r.visit(r.created.Channel.Key)
+	for _, kind := range []string{"", "application/x-www-form-urlencoded", "text/plain", "application/json; charset=utf-8", "nonsense"} {
+		id := chat.NewID[chat.Command]().String()
+		for _, c := range []struct {
+			path, token, body string
+			status            int
+		}{
+			{"/v1/commands", r.owner.Token, `{"commands":[{"id":"` + id + `","kind":"me.put","args":{"name":"Olga"}}]}`, 200},
+			{"/v1/session", "", `{"email":"olga@northwind.example","password":"` + password + `"}`, 201},
+			{"/v1/visitor/session", "", `{"channel":"` + r.created.Channel.Key + `"}`, 200},
+			{"/v1/visitor/messages", v.token, `{"id":"` + chat.NewID[chat.Message]().String() + `","text":"hi"}`, 200},
+		} {
+			if a := r.do(http.MethodPost, c.path, c.token, c.body, "Content-Type", kind); a.status != c.status {
+				t.Errorf("%s as %q: %d %s", c.path, kind, a.status, a.body)
+			}
+			if a := r.do(http.MethodPost, c.path, c.token, "email=x&password=y", "Content-Type", kind); a.status != http.StatusBadRequest || a.problem(t).Field != "body" {
+				t.Errorf("%s, a form as %q: %d %s", c.path, kind, a.status, a.body)
+			}
+		}
+		if a := r.do(http.MethodPost, "/v1/visitor/session", "", `{"channel":"`+r.created.Channel.Key+`"}`, "Content-Type", kind, "Origin", "https://evil.example"); a.status != http.StatusForbidden {
+			t.Errorf("a foreign page as %q: %d", kind, a.status)
+		}
 	}
 }
 
@@ -104,6 +137,12 @@ func TestBadArgsAreRefusedWithTheField(t *testing.T) {
 		{"no message id", "message.send", `{"conversation":"` + conv.String() + `","parts":[{"kind":"text","text":"x"}]}`, chat.CodeInvalid, "message"},
 		{"a reply to nothing", "message.send", m(`,"parts":[{"kind":"text","text":"x"}],"reply_to":"` + chat.NewID[chat.Message]().String() + `"`), chat.CodeInvalid, "reply_to"},
 		{"a file the server lacks", "message.send", m(`,"parts":[{"kind":"file","sha256":"` + strings.Repeat("0", 64) + `"}]`), chat.CodeInvalid, "parts.0.sha256"},
+		{"an assignment to nobody said", "conversation.assign", `{"conversation":"` + conv.String() + `"}`, chat.CodeInvalid, "member"},
+		{"a moment to come", "message.send", m(`,"parts":[{"kind":"text","text":"x"}],"send_at":"2999-01-01T00:00:00Z"`), chat.CodeInvalid, "send_at"},
+		{"a link that runs", "message.send", m(`,"parts":[{"kind":"link","url":"javascript:alert(1)"}]`), chat.CodeInvalid, "parts.0.url"},
+		{"what the channel cannot carry", "message.send", m(`,"parts":[{"kind":"text","text":"x"},{"kind":"template"}]`), chat.CodeUnsupported, "parts.1.kind"},
+		{"what the channel cannot sell", "message.send", m(`,"parts":[{"kind":"paid","price":100,"currency":"EUR"}]`), chat.CodeUnsupported, "parts.0.kind"},
+		{"no channel", "channel.put", `{}`, chat.CodeInvalid, "channel"},
 		{"an unknown conversation", "conversation.resolve", `{"conversation":"` + chat.NewID[chat.Conversation]().String() + `"}`, chat.CodeNotFound, ""},
 		{"an empty comment", "comment.add", m(`,"text":""`), chat.CodeInvalid, "text"},
 		{"a draft with a zero byte", "draft.put", m(`,"text":"\u0000"`), chat.CodeInvalid, "text"},

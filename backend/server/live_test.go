@@ -486,6 +486,36 @@ func TestTypingReachesColleaguesAndTheCustomer(t *testing.T) {
 	}
 }
 
+// TestAClientThatDoesNotReadIsSentAway: a socket whose client takes nothing is
+// closed with 4008 after the frame that was stuck, and a new one goes on from
+// the position that was reached.
+func TestAClientThatDoesNotReadIsSentAway(t *testing.T) {
+	c := onSQLite(t)
+	c.Slow = 50 * time.Millisecond
+	r := newRig(t, c).unpaced()
+	conv, _ := r.conversation()
+	l := r.join(r.owner.Token, r.head())
+	long := strings.Repeat("0123456789", 1000)
+	slow := func() bool {
+		return strings.Contains(string(r.do(http.MethodGet, "/metrics", "", nil).body), "parley_sockets_slow_total 1")
+	}
+	for range 100 { // until every buffer on the way is full
+		cmds := make([]chat.Command, 50)
+		for i := range cmds {
+			cmds[i] = cmd(protocol.CommentAdd, protocol.CommentAddArgs{Conversation: conv, Message: chat.NewID[chat.Message](), Text: long})
+		}
+		r.send(r.owner.Token, cmds...)
+		if slow() {
+			break
+		}
+	}
+	if code, _ := l.closed(); code != protocol.CloseTooSlow {
+		t.Fatalf("closed with %d, want 4008", code)
+	}
+	again := r.join(r.owner.Token, l.pos)
+	again.upto(r.head())
+}
+
 func TestDrainSendsSocketsElsewhereAndFinishesRequests(t *testing.T) {
 	c := onSQLite(t)
 	c.DrainPause = 300 * time.Millisecond

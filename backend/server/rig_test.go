@@ -58,7 +58,22 @@ func both(t *testing.T, test func(t *testing.T, r *rig)) {
 	t.Run("postgres", func(t *testing.T) { test(t, newRig(t, onPostgres(t))) })
 }
 
+// newRig is a server with a workspace.
 func newRig(t testing.TB, c server.Config) *rig {
+	t.Helper()
+	r := bareRig(t, c)
+	var err error
+	if r.created, err = r.srv.Setup(context.Background(), protocol.Setup{Workspace: "Northwind", Email: "olga@northwind.example", Name: "Olga Owner", Password: password}); err != nil {
+		t.Fatal(err)
+	}
+	if r.owner, err = r.srv.OwnerSession(context.Background(), "test"); err != nil {
+		t.Fatal(err)
+	}
+	return r
+}
+
+// bareRig is a server that is not set up yet.
+func bareRig(t testing.TB, c server.Config) *rig {
 	t.Helper()
 	r := &rig{TB: t, clock: &clock{}}
 	r.clock.t.Store(1_780_000_000_000_000)
@@ -81,12 +96,6 @@ func newRig(t testing.TB, c server.Config) *rig {
 		t.Fatal(err)
 	}
 	r.base = "http://" + r.srv.Addr()
-	if r.created, err = r.srv.Setup(context.Background(), protocol.Setup{Workspace: "Northwind", Email: "olga@northwind.example", Name: "Olga Owner", Password: password}); err != nil {
-		t.Fatal(err)
-	}
-	if r.owner, err = r.srv.OwnerSession(context.Background(), "test"); err != nil {
-		t.Fatal(err)
-	}
 	return r
 }
 

@@ -48,6 +48,7 @@ var may = map[string]string{
 	"GET /v1/conversations/{id}":          all,
 	"GET /v1/conversations/{id}/messages": all,
 	"GET /v1/search":                      all,
+	"GET /v1/contacts":                    all,
 	"GET /v1/contacts/{id}":               all,
 	"GET /v1/members":                     all,
 	"POST /v1/members":                    admins,

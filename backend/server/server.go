@@ -37,18 +37,28 @@ type Config struct {
 	// PublicURL is where customers reach the server; empty means http:// and
 	// the address it listens on.
 	PublicURL string
-	Log       *slog.Logger
-	Version   string
+	// TrustedProxy are the networks of the proxies in front of the server, whose
+	// X-Forwarded-For says where a request comes from.
+	TrustedProxy []string
+	Log          *slog.Logger
+	Version      string
 	// Now is the clock; nil means the system's.
 	Now func() chat.Time
 	// VisitorLimits are the abuse limits of customers; zero fields have defaults.
 	VisitorLimits web.Limits
 	// Beat is the time between two beats of a live socket; 0 means the protocol's.
 	Beat time.Duration
+	// Slow is how long the writing of one frame to a live socket may take before
+	// it is closed as too slow; 0 means 10 s.
+	Slow time.Duration
 	// DrainPause is how long a stopping server goes on taking requests while it
 	// already says that it is not ready, so that a balancer can turn away.
 	DrainPause time.Duration
 }
+
+// headerTime is how long the head of a request may take. It is short, as a
+// stopping server waits for it.
+const headerTime = 5 * time.Second
 
 // Server is one backend. New opens it, Start listens, Shutdown ends it.
 type Server struct {
@@ -86,6 +96,10 @@ func New(ctx context.Context, c Config) (*Server, error) {
 }
 
 func (s *Server) build(ctx context.Context) error {
+	proxies, err := auth.ParseProxies(s.config.TrustedProxy)
+	if err != nil {
+		return err
+	}
 	files, err := blob.Open(filepath.Join(s.config.Data, "files"))
 	if err != nil {
 		return err
@@ -100,18 +114,20 @@ func (s *Server) build(ctx context.Context) error {
 	s.inbox = inbox.New(inbox.Options{Store: s.store, Fanout: fanout.NewLocal(), Now: s.config.Now, Log: s.log,
 		// One folder will do: a backend has one workspace, Setup refuses a second.
 		Blobs: func(chat.WorkspaceID) (inbox.Blobs, error) { return files, nil }})
-	s.web = web.New(web.Options{Inbox: s.inbox, PublicURL: s.config.PublicURL, Log: s.log, Limits: s.config.VisitorLimits, Beat: s.config.Beat})
+	s.web = web.New(web.Options{Inbox: s.inbox, PublicURL: s.config.PublicURL, Log: s.log, Limits: s.config.VisitorLimits, Beat: s.config.Beat,
+		Address: func(r *http.Request) string { return auth.AddressKey(proxies.Address(r)) }})
 	var mounts []api.Mount
 	for _, r := range s.web.Routes() {
 		mounts = append(mounts, api.Mount{Method: r.Method, Pattern: r.Pattern, Handler: r.Handler})
 	}
-	s.api, err = api.New(api.Options{Inbox: s.inbox, Setup: s.setup, Mounts: mounts, Version: s.config.Version, Log: s.log, Beat: s.config.Beat})
+	s.api, err = api.New(api.Options{Inbox: s.inbox, Setup: s.setup, Mounts: mounts, Version: s.config.Version, Log: s.log,
+		Beat: s.config.Beat, Slow: s.config.Slow, Address: proxies.Address})
 	if err != nil {
 		s.web.Close()
 		s.inbox.Close()
 		return err
 	}
-	s.http = &http.Server{Handler: s.api, ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
+	s.http = &http.Server{Handler: s.api, ReadHeaderTimeout: headerTime, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
 		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	return nil
 }
@@ -249,6 +265,25 @@ func (s *Server) AddMember(ctx context.Context, add protocol.MemberAdd) (chat.Me
 		return chat.Member{}, err
 	}
 	return s.inbox.AddMember(ctx, ws, inbox.System(), add)
+}
+
+// ChannelUpdate is what to change of a web channel.
+type ChannelUpdate struct {
+	// Channel is its id, key or slug; "" is the only web channel there is.
+	Channel string
+	// Origins are the pages that may embed the widget; nil: as they are.
+	Origins *[]string
+	// Title is what stands above the chat; nil: as it is.
+	Title *string
+}
+
+// UpdateChannel changes a web channel on behalf of the server's operator.
+func (s *Server) UpdateChannel(ctx context.Context, u ChannelUpdate) (chat.Channel, error) {
+	ws, err := s.workspace(ctx)
+	if err != nil {
+		return chat.Channel{}, err
+	}
+	return s.inbox.UpdateChannel(ctx, ws, inbox.System(), u.Channel, inbox.ChannelUpdate{Origins: u.Origins, Title: u.Title})
 }
 
 // workspace is the one this backend has.

@@ -91,24 +91,97 @@ func (l *live) skipTo(kind protocol.FrameType) frame {
 	}
 }
 
+// restart ends the server and starts another on the same data.
+func (r *rig) restart(c server.Config) {
+	r.Helper()
+	if err := r.srv.Shutdown(context.Background()); err != nil {
+		r.Fatal(err)
+	}
+	srv, err := server.New(context.Background(), server.Config{Listen: "127.0.0.1:0", Data: c.Data, Database: c.Database,
+		Log: slog.New(slog.DiscardHandler), Now: r.clock.now, VisitorLimits: plenty()})
+	if err != nil {
+		r.Fatal(err)
+	}
+	r.Cleanup(func() { _ = srv.Shutdown(context.Background()) })
+	if err := srv.Start(); err != nil {
+		r.Fatal(err)
+	}
+	r.srv, r.base = srv, "http://"+srv.Addr()
+}
+
+// TestWhereAVisitorCameFromOutlivesTheProcess: what the widget says on opening
+// is in the contact and the conversation that the first message makes, however
+// much later that is.
+func TestWhereAVisitorCameFromOutlivesTheProcess(t *testing.T) {
+	for name, on := range map[string]func(testing.TB) server.Config{"sqlite": onSQLite, "postgres": onPostgres} {
+		t.Run(name, func(t *testing.T) {
+			c := on(t)
+			r := newRig(t, c)
+			open := func(s protocol.VisitorSession) *visitor {
+				s.Channel = r.created.Channel.Key
+				a := r.do(http.MethodPost, "/v1/visitor/session", "", s)
+				var out protocol.VisitorSessionAnswer
+				a.into(t, &out)
+				return &visitor{r: r, token: "Visitor " + out.VisitorToken}
+			}
+			v := open(protocol.VisitorSession{Page: "https://shop.example/mugs", Referrer: "https://search.example/", UTM: map[string]string{"utm_source": "news"}, Language: "de"})
+			r.restart(c)
+			// A later visit adds to it; the page that brought the visitor stays.
+			again := open(protocol.VisitorSession{VisitorToken: strings.TrimPrefix(v.token, "Visitor "), Page: "https://shop.example/cart",
+				Profile: &protocol.VisitorProfile{Name: "Lucía", Email: "lucia@shop.example"}})
+			if again.token != v.token {
+				t.Fatal("the visitor is another one after the restart")
+			}
+			r.restart(c)
+			v.say("Hello?")
+			var conv chat.Conversation
+			r.get("/v1/conversations/"+v.conv.String(), r.owner.Token, &conv)
+			if o := conv.Origin; o == nil || o.Page != "https://shop.example/mugs" || o.Referrer != "https://search.example/" || o.UTM["utm_source"] != "news" {
+				t.Errorf("origin %+v", o)
+			}
+			var who chat.Contact
+			r.get("/v1/contacts/"+conv.Contact.String(), r.owner.Token, &who)
+			if who.Name != "Lucía" || who.Email != "lucia@shop.example" || who.Language != "de" {
+				t.Errorf("contact %+v", who)
+			}
+		})
+	}
+}
+
+// TestTheCustomerSeesWhatWasRead: the receipt follows the company's read
+// position, forward only, and is there on a new connection.
+func TestTheCustomerSeesWhatWasRead(t *testing.T) {
+	both(t, func(t *testing.T, r *rig) {
+		conv, v := r.conversation()
+		conn := v.watch(0)
+		v.wait(conn, protocol.FrameWelcome)
+		v.say("Anybody there?")
+		read := func(kind string, args protocol.ReadArgs) {
+			args.Conversation = conv
+			r.apply(r.owner.Token, cmd(kind, args), nil)
+		}
+		read(protocol.ConversationRead, protocol.ReadArgs{Upto: 1})
+		if f := v.wait(conn, protocol.FrameRead); f.Upto != 1 {
+			t.Fatalf("read %+v", f)
+		}
+		read(protocol.ConversationUnread, protocol.ReadArgs{From: 1})
+		read(protocol.ConversationRead, protocol.ReadArgs{Upto: 2})
+		if f := v.wait(conn, protocol.FrameRead); f.Upto != 2 {
+			t.Fatalf("read %+v", f)
+		}
+		if f := v.wait(v.watch(2), protocol.FrameRead); f.Upto != 2 {
+			t.Fatalf("read on a new connection: %+v", f)
+		}
+	})
+}
+
 func TestEverythingOutlivesTheProcess(t *testing.T) {
 	c := onSQLite(t)
 	r := newRig(t, c)
 	conv, v := r.conversation()
 	sent := seen(text(conv, "Hi"), 1)
 	first := r.send(r.owner.Token, sent)[0]
-	if err := r.srv.Shutdown(context.Background()); err != nil {
-		t.Fatal(err)
-	}
-	srv, err := server.New(context.Background(), server.Config{Listen: "127.0.0.1:0", Data: c.Data, Log: slog.New(slog.DiscardHandler), Now: r.clock.now, VisitorLimits: plenty()})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = srv.Shutdown(context.Background()) })
-	if err := srv.Start(); err != nil {
-		t.Fatal(err)
-	}
-	r.srv, r.base = srv, "http://"+srv.Addr()
+	r.restart(c)
 	if again := r.send(r.owner.Token, sent)[0]; again.Status != protocol.StatusDuplicate || again.Seq != first.Seq {
 		t.Fatalf("after a restart: %+v", again)
 	}

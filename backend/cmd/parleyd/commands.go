@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -23,6 +24,10 @@ import (
 
 // drain is how long a stopping server waits for what it has accepted.
 const drain = 10 * time.Second
+
+// drainPause is how long serve goes on taking requests when it is to stop, so
+// that a balancer sees that it is not ready before connections are refused.
+const drainPause = 500 * time.Millisecond
 
 // place is where the data is: the flags that every subcommand has.
 type place struct{ data, database *string }
@@ -43,11 +48,35 @@ func (pl place) check() error {
 
 func (p program) logger() *slog.Logger { return slog.New(slog.NewJSONHandler(p.stderr, nil)) }
 
+// store opens the database, and makes it where there is none.
 func (p program) store(ctx context.Context, pl place) (*store.Store, error) {
 	if err := pl.check(); err != nil {
 		return nil, err
 	}
 	return store.Open(ctx, pl.options(p.logger()))
+}
+
+// existing opens a database that must be there: a mistyped --data must not
+// become a new, empty one.
+func (p program) existing(ctx context.Context, pl place, readOnly bool) (*store.Store, error) {
+	if err := pl.check(); err != nil {
+		return nil, err
+	}
+	opt := pl.options(p.logger())
+	opt.MustExist, opt.ReadOnly = true, readOnly
+	return store.Open(ctx, opt)
+}
+
+// existingBackend opens the server on a database that must be there.
+func (p program) existingBackend(ctx context.Context, pl place) (*server.Server, error) {
+	st, err := p.existing(ctx, pl, false)
+	if err != nil {
+		return nil, err
+	}
+	if err := st.Close(); err != nil {
+		return nil, err
+	}
+	return p.backend(ctx, pl, "", "")
 }
 
 func (pl place) options(log *slog.Logger) store.Options {
@@ -56,12 +85,13 @@ func (pl place) options(log *slog.Logger) store.Options {
 }
 
 // backend opens the server without listening.
-func (p program) backend(ctx context.Context, pl place, listen, publicURL string) (*server.Server, error) {
+func (p program) backend(ctx context.Context, pl place, listen, publicURL string, proxies ...string) (*server.Server, error) {
 	if err := pl.check(); err != nil {
 		return nil, err
 	}
 	return server.New(ctx, server.Config{Listen: listen, Data: *pl.data, Database: *pl.database,
-		PublicURL: publicURL, Log: p.logger(), Version: version})
+		PublicURL: publicURL, TrustedProxy: proxies, Log: p.logger(), Version: version,
+		DrainPause: drainPause})
 }
 
 func (p program) init(ctx context.Context, args []string) (err error) {
@@ -110,7 +140,7 @@ func (p program) member(ctx context.Context, args []string) (err error) {
 		return err
 	}
 	add.Role, add.Brands = chat.Role(*role), brands
-	srv, err := p.backend(ctx, pl, "", "")
+	srv, err := p.existingBackend(ctx, pl)
 	if err != nil {
 		return err
 	}
@@ -127,10 +157,20 @@ func (p program) serve(ctx context.Context, args []string) error {
 	pl := placeFlags(fs)
 	listen := fs.String("listen", "127.0.0.1:8787", "address to serve on")
 	public := fs.String("public-url", "", "where customers reach this server; default: http:// and --listen")
+	proxies := fs.String("trusted-proxy", "", "networks of the proxies in front, with commas between: their X-Forwarded-For is believed")
+	later := map[string]*string{}
+	for _, name := range []string{"files", "nats"} {
+		later[name] = fs.String(name, "", "not available in this version")
+	}
 	if _, err := parse(fs, args, p.getenv); err != nil {
 		return err
 	}
-	srv, err := p.backend(ctx, pl, *listen, *public)
+	for name, value := range later {
+		if *value != "" {
+			return chat.Invalid(name, "--%s is not available in this version. Start without it.", name)
+		}
+	}
+	srv, err := p.backend(ctx, pl, *listen, *public, strings.Split(*proxies, ",")...)
 	if err != nil {
 		return err
 	}
@@ -182,7 +222,7 @@ func (p program) migrate(ctx context.Context, args []string) error {
 	if _, err := parse(fs, args, p.getenv); err != nil {
 		return err
 	}
-	st, err := p.store(ctx, pl) // opening migrates
+	st, err := p.existing(ctx, pl, false) // opening migrates
 	if err != nil {
 		return err
 	}
@@ -197,7 +237,7 @@ func (p program) backup(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	st, err := p.store(ctx, pl)
+	st, err := p.existing(ctx, pl, false)
 	if err != nil {
 		return err
 	}
@@ -232,7 +272,7 @@ func (p program) check(ctx context.Context, args []string) error {
 	if _, err := parse(fs, args, p.getenv); err != nil {
 		return err
 	}
-	st, err := p.store(ctx, pl)
+	st, err := p.existing(ctx, pl, true)
 	if err != nil {
 		return err
 	}
@@ -241,14 +281,48 @@ func (p program) check(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
+	missing, err := checkFiles(ctx, st, filepath.Join(*pl.data, "files"))
+	if err != nil {
+		return err
+	}
+	found = append(found, missing...)
 	for _, d := range found {
 		fmt.Fprintln(p.stdout, d)
 	}
 	if len(found) > 0 {
 		return chat.Errorf(chat.CodeConflict, "%d values differ from a recount.", len(found))
 	}
-	fmt.Fprintln(p.stdout, "Every derived value agrees with a recount, and the change log has no gap.")
+	fmt.Fprintln(p.stdout, "Every derived value agrees with a recount, the change log has no gap, and every file is there.")
 	return nil
+}
+
+// checkFiles compares what the database knows of files with the folder. It
+// looks at names and sizes: a name is the hash of what was stored under it.
+func checkFiles(ctx context.Context, st *store.Store, folder string) (found []store.Difference, err error) {
+	var files *blob.Folder // nil: there is no folder, and a check makes none
+	if _, missing := os.Stat(folder); missing == nil {
+		if files, err = blob.Open(folder); err != nil {
+			return nil, err
+		}
+	}
+	err = st.Files(ctx, func(ws chat.WorkspaceID, f chat.File) error {
+		want, stored := fmt.Sprintf("%d bytes", f.Size), "missing"
+		if files != nil && files.Has(f.SHA256) {
+			content, size, err := files.Open(f.SHA256)
+			if err != nil {
+				return err
+			}
+			if err := content.Close(); err != nil {
+				return fmt.Errorf("check files: %w", err)
+			}
+			stored = fmt.Sprintf("%d bytes", size)
+		}
+		if stored != want {
+			found = append(found, store.Difference{Workspace: ws, Kind: "file", ID: f.SHA256, Field: "content", Stored: stored, Want: want})
+		}
+		return nil
+	})
+	return found, err
 }
 
 func (p program) version(context.Context, []string) error {

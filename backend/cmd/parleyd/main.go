@@ -40,7 +40,7 @@ func (p program) run(ctx context.Context, args []string) int {
 		return 0
 	}
 	commands := map[string]func(context.Context, []string) error{
-		"init": p.init, "serve": p.serve, "member": p.member, "demo": p.demo, "migrate": p.migrate,
+		"init": p.init, "serve": p.serve, "member": p.member, "channel": p.channel, "demo": p.demo, "migrate": p.migrate,
 		"backup": p.backup, "restore": p.restore, "check": p.check, "version": p.version,
 	}
 	do, ok := commands[args[0]]
@@ -69,6 +69,7 @@ const overview = `parleyd, the backend of Parley
   parleyd init --data DIR --workspace NAME --email E --password-stdin [--json]
   parleyd serve --data DIR [--listen HOST:PORT] [--database postgres://…] [--public-url URL]
   parleyd member add --data DIR --email E --name N --role agent [--brand ID] --password-stdin [--json]
+  parleyd channel set --data DIR [--channel ID] [--origin URL]… [--title T] [--show-secret] [--json]
   parleyd demo --data DIR [--conversations N] [--messages M] [--seed S]
   parleyd migrate --data DIR
   parleyd backup FILE --data DIR

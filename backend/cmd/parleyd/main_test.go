@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -56,6 +58,50 @@ func TestInitMemberBackupRestoreCheck(t *testing.T) {
 	}
 	if code, out, errs := run(t, "", "check", "--data", restored); code != 0 {
 		t.Errorf("check of the restored: %d %s %s", code, out, errs)
+	}
+}
+
+// TestServeSaysThatItStopsBeforeItRefuses: a balancer that asks a stopping
+// server hears that it is not ready; connections are refused only later.
+func TestServeSaysThatItStopsBeforeItRefuses(t *testing.T) {
+	ctx, stop := context.WithCancel(context.Background())
+	defer stop()
+	log, lines := io.Pipe()
+	p := program{stdin: strings.NewReader(""), stdout: io.Discard, stderr: lines, getenv: func(string) string { return "" }}
+	code := make(chan int, 1)
+	go func() {
+		code <- p.run(ctx, []string{"serve", "--data", t.TempDir(), "--listen", "127.0.0.1:0"})
+		_ = lines.Close()
+	}()
+	said := json.NewDecoder(log)
+	var line struct{ Address string }
+	for line.Address == "" {
+		if err := said.Decode(&line); err != nil {
+			t.Fatal(err)
+		}
+	}
+	go func() { _, _ = io.Copy(io.Discard, log) }()
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	ready := func() (int, error) {
+		resp, err := client.Get("http://" + line.Address + "/readyz")
+		if err != nil {
+			return 0, err
+		}
+		return resp.StatusCode, resp.Body.Close()
+	}
+	if status, err := ready(); status != http.StatusOK || err != nil {
+		t.Fatalf("ready: %d %v", status, err)
+	}
+	stop()
+	status, err := http.StatusOK, error(nil)
+	for status == http.StatusOK && err == nil {
+		status, err = ready()
+	}
+	if status != http.StatusServiceUnavailable {
+		t.Errorf("a stopping server: %d %v, want 503", status, err)
+	}
+	if got := <-code; got != 0 {
+		t.Errorf("exit code %d", got)
 	}
 }
 

@@ -25,6 +25,7 @@ import (
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
+	"parley/backend/server/body"
 	"parley/backend/server/inbox"
 )
 
@@ -37,13 +38,21 @@ type Options struct {
 	Mounts  []Mount
 	Version string
 	Log     *slog.Logger
+	// Address tells whom a request comes from; nil means the peer of the connection.
+	Address func(*http.Request) string
 	// Beat is the time between two beats of a socket; 0 means the protocol's.
 	Beat time.Duration
+	// Patience is how long the body of a request may take, that of an upload
+	// between two pieces; 0 means body.Patience.
+	Patience time.Duration
 	// Hello is how long a socket may stay without saying hello; 0 means 10 s.
 	Hello time.Duration
 	// Poll is how often the log's head is looked at in case a hint was lost; 0
 	// means 2 s.
 	Poll time.Duration
+	// Slow is how long the writing of one frame may take before the client is
+	// sent away as too slow; 0 means 10 s.
+	Slow time.Duration
 }
 
 // Mount is a route that a channel answers itself, authorisation included.
@@ -57,6 +66,7 @@ type Mount struct {
 type API struct {
 	inbox    *inbox.Inbox
 	setup    func(context.Context, protocol.Setup) (protocol.Created, error)
+	address  func(*http.Request) string
 	log      *slog.Logger
 	mux      *http.ServeMux
 	routes   []Route
@@ -64,6 +74,7 @@ type API struct {
 	hubs     *hubs
 	document []byte
 	draining atomic.Bool
+	bodies   *body.Bounds
 }
 
 // New builds the API.
@@ -80,8 +91,15 @@ func New(o Options) (*API, error) {
 	if o.Poll <= 0 {
 		o.Poll = 2 * time.Second
 	}
-	a := &API{inbox: o.Inbox, setup: o.Setup, log: o.Log, mux: http.NewServeMux(), metrics: newMetrics()}
-	a.hubs = newHubs(o.Inbox, o.Log, a.metrics, o.Beat, o.Hello, o.Poll)
+	if o.Slow <= 0 {
+		o.Slow = 10 * time.Second
+	}
+	if o.Address == nil {
+		o.Address = func(r *http.Request) string { return r.RemoteAddr }
+	}
+	a := &API{inbox: o.Inbox, setup: o.Setup, address: o.Address, log: o.Log, mux: http.NewServeMux(), metrics: newMetrics(),
+		bodies: body.NewBounds(o.Patience)}
+	a.hubs = newHubs(o.Inbox, o.Log, a.metrics, o.Beat, o.Hello, o.Poll, o.Slow)
 	a.routes = append(a.table(), mounted()...)
 	doc, err := Document(a.routes, o.Version)
 	if err != nil {
@@ -114,6 +132,7 @@ func New(o Options) (*API, error) {
 // Drain makes the server look unready and sends its sockets elsewhere.
 func (a *API) Drain() {
 	a.draining.Store(true)
+	a.bodies.Hurry()
 	a.hubs.drain()
 }
 
@@ -171,14 +190,24 @@ func (a *API) unrouted(w http.ResponseWriter, r *http.Request, h http.Handler) {
 	}
 }
 
+// lingering is how long the rest of a refused body is taken in, so that its
+// sender can read the answer.
+const lingering = time.Second
+
 // handler wraps a route of our own: who asks, what may they, what came of it.
 func (a *API) handler(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		sent := a.bodies.Take(w, r)
+		defer sent.End()
 		who, err := a.authorise(route, r)
 		if err == nil {
 			err = route.handle(w, r, who)
 		}
 		if err != nil {
+			sent.End()
+			if w.Header().Get("Connection") == "close" { // net/http takes in the rest all the same: not for long
+				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingering)) // fails only on a closed connection
+			}
 			a.problem(w, r, err)
 		}
 	})
@@ -223,7 +252,7 @@ func (a *API) problem(w http.ResponseWriter, r *http.Request, err error) {
 	switch {
 	case errors.As(err, &tooBig):
 		err = tooLarge(tooBig.Limit)
-	case r.Context().Err() != nil: // the caller has gone; nobody reads this
+	case r.Context().Err() != nil && chat.ErrorCode(err) != chat.CodeInvalid: // the caller has gone; nobody reads this
 		err = &chat.Error{Code: chat.CodeUnavailable, Message: "The request was given up.", Cause: err}
 	case chat.ErrorCode(err) == chat.CodeInternal:
 		a.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "route", r.Pattern, "error", err)
@@ -267,20 +296,18 @@ func decode(w http.ResponseWriter, r *http.Request, v any) error {
 	if r.ContentLength > protocol.MaxBody {
 		return tooLarge(protocol.MaxBody)
 	}
-	rc := http.NewResponseController(w)
-	if err := rc.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("bound the request: %w", err)
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, protocol.MaxBody))
-	_ = rc.SetReadDeadline(time.Time{}) // the body is here; running on, the deadline would end the request
+	raw, err := io.ReadAll(http.MaxBytesReader(w, r.Body, protocol.MaxBody))
 	if err != nil {
-		var tooBig *http.MaxBytesError
-		if errors.As(err, &tooBig) {
-			return err
-		}
-		return &chat.Error{Code: chat.CodeInvalid, Message: "The request broke off.", Cause: err}
+		return err // of the body itself, with its sentence
 	}
-	return protocol.Decode(body, v)
+	err = protocol.Decode(raw, v)
+	var bad *chat.Error
+	if errors.As(err, &bad) && bad.Field == "" { // nothing in it, but the whole of it
+		whole := *bad
+		whole.Field = "body"
+		return &whole
+	}
+	return err
 }
 
 // answer writes v as JSON.

@@ -1,8 +1,6 @@
 package api
 
 import (
-	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -12,11 +10,13 @@ import (
 	"time"
 
 	"parley/backend/chat"
+	"parley/backend/protocol"
+	"parley/backend/server/body"
 	"parley/backend/server/inbox"
 )
 
 func (a *API) headFile(w http.ResponseWriter, r *http.Request, who inbox.Principal) error {
-	f, err := a.inbox.File(r.Context(), who.Workspace, r.PathValue("sha256"))
+	f, err := a.inbox.File(r.Context(), who, r.PathValue("sha256"))
 	if err != nil {
 		return err
 	}
@@ -37,9 +37,12 @@ func (a *API) putFile(w http.ResponseWriter, r *http.Request, who inbox.Principa
 	if err := a.inbox.CheckUpload(r.Context(), who.Workspace, up); err != nil {
 		return err
 	}
-	f, err := a.inbox.File(r.Context(), who.Workspace, up.SHA256)
+	if sent, ok := r.Body.(*body.Body); ok {
+		sent.Steady()
+	}
+	f, err := a.inbox.File(r.Context(), who, up.SHA256)
 	switch {
-	case err == nil: // here already; take what is sent, so that the sender can read the answer
+	case err == nil: // they have it already; take what is sent, so that the sender can read the answer
 		if _, err := io.Copy(io.Discard, io.LimitReader(r.Body, up.Length)); err != nil {
 			return brokeOff(err)
 		}
@@ -48,25 +51,21 @@ func (a *API) putFile(w http.ResponseWriter, r *http.Request, who inbox.Principa
 		return err
 	}
 	if asks {
-		received, err := a.inbox.Received(who.Workspace, up.SHA256)
+		received, err := a.inbox.Received(r.Context(), who, up.SHA256)
 		if err != nil {
 			return err
 		}
 		return resume(w, received)
 	}
-	rc := http.NewResponseController(w)
-	if err := rc.SetReadDeadline(time.Now().Add(10 * time.Minute)); err != nil && !errors.Is(err, http.ErrNotSupported) {
-		return fmt.Errorf("bound the upload: %w", err)
-	}
 	up.Body = http.MaxBytesReader(w, r.Body, up.Length)
-	received, done, err := a.inbox.StoreFile(r.Context(), who.Workspace, up)
+	received, done, err := a.inbox.StoreFile(r.Context(), who, up)
 	if err != nil {
 		return err
 	}
 	if !done {
 		return resume(w, received)
 	}
-	if f, err = a.inbox.File(r.Context(), who.Workspace, up.SHA256); err != nil {
+	if f, err = a.inbox.File(r.Context(), who, up.SHA256); err != nil {
 		return err
 	}
 	return answer(w, http.StatusCreated, f)
@@ -102,33 +101,19 @@ func upload(r *http.Request) (up inbox.Upload, asks bool, err error) {
 	if header == "" {
 		return up, false, nil
 	}
-	wrong := chat.Invalid("Content-Range", "A piece is named like this: bytes 0-1048575/5242880.")
-	span, total, ok := strings.Cut(strings.TrimPrefix(header, "bytes "), "/")
-	if !ok || !strings.HasPrefix(header, "bytes ") {
-		return up, false, wrong
+	piece, err := protocol.ParseContentRange(header, r.ContentLength)
+	if err != nil {
+		return up, false, err
 	}
-	if up.Total, err = strconv.ParseInt(total, 10, 64); err != nil {
-		return up, false, wrong
-	}
-	if span == "*" {
-		up.Length = 0
-		return up, true, nil
-	}
-	first, last, ok := strings.Cut(span, "-")
-	from, err1 := strconv.ParseInt(first, 10, 64)
-	to, err2 := strconv.ParseInt(last, 10, 64)
-	if !ok || err1 != nil || err2 != nil || from < 0 || to < from || to >= up.Total || to-from+1 != r.ContentLength {
-		return up, false, wrong
-	}
-	up.Offset = from
-	return up, false, nil
+	up.Offset, up.Total = piece.First, piece.Total
+	return up, piece.Asks, nil
 }
 
 // getFile gives a file away such that nothing in it can run: the type is the
 // one that was sniffed, scripts and frames are switched off, and only pictures
 // and sound are shown in place.
 func (a *API) getFile(w http.ResponseWriter, r *http.Request, who inbox.Principal) error {
-	f, content, err := a.inbox.OpenContent(r.Context(), who.Workspace, r.PathValue("sha256"))
+	f, content, err := a.inbox.OpenContent(r.Context(), who, r.PathValue("sha256"))
 	if err != nil {
 		return err
 	}

@@ -53,7 +53,7 @@ func (a *API) postSession(w http.ResponseWriter, r *http.Request, _ inbox.Princi
 	if err := decode(w, r, &req); err != nil {
 		return err
 	}
-	in, err := a.inbox.SignIn(r.Context(), req, r.RemoteAddr)
+	in, err := a.inbox.SignIn(r.Context(), req, a.address(r))
 	if err != nil {
 		return err
 	}
@@ -113,13 +113,14 @@ func (a *API) getChanges(w http.ResponseWriter, r *http.Request, who inbox.Princ
 	q := query(r)
 	after := q.number("after", -1, 0, 1<<53)
 	limit := q.number("limit", protocol.MaxChanges, 1, protocol.MaxChanges)
+	epoch := q.text("epoch")
 	if q.err != nil {
 		return q.err
 	}
 	if after < 0 {
 		return chat.Invalid("after", "The position to go on from is missing.")
 	}
-	page, err := a.inbox.Changes(r.Context(), who.Workspace, who.View(), after, int(limit), q.text("epoch"))
+	page, err := a.inbox.Changes(r.Context(), who.Workspace, who.View(), after, int(limit), epoch)
 	if err != nil {
 		return err
 	}
@@ -136,6 +137,11 @@ func (a *API) getConversations(w http.ResponseWriter, r *http.Request, who inbox
 	case "", chat.StatusOpen, chat.StatusResolved, chat.StatusClosed:
 	default:
 		return chat.Invalid("status", "One of open, resolved, closed is wanted.")
+	}
+	switch f.State {
+	case "", chat.StateAssistant, chat.StateEscalated, chat.StateRequested, chat.StateAgent, chat.StatePaused, chat.StateClosed:
+	default:
+		return chat.Invalid("state", "One of assistant, escalated, requested, agent, paused, closed is wanted.")
 	}
 	return a.listConversations(w, r, who, q, f)
 }
@@ -216,6 +222,19 @@ func (a *API) getContact(w http.ResponseWriter, r *http.Request, who inbox.Princ
 		return err
 	}
 	return answer(w, http.StatusOK, c)
+}
+
+func (a *API) getContacts(w http.ResponseWriter, r *http.Request, who inbox.Principal) error {
+	q := query(r)
+	text, cursor, limit := q.text("q"), q.text("cursor"), q.number("limit", 50, 1, 200)
+	if q.err != nil {
+		return q.err
+	}
+	page, err := a.inbox.Contacts(r.Context(), who, text, cursor, int(limit))
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, page)
 }
 
 func (a *API) getMembers(w http.ResponseWriter, r *http.Request, who inbox.Principal) error {

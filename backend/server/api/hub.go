@@ -26,7 +26,7 @@ type hubs struct {
 	log         *slog.Logger
 	metrics     *metrics
 	beat, hello time.Duration
-	poll        time.Duration
+	poll, slow  time.Duration
 
 	mu       sync.Mutex
 	m        map[chat.WorkspaceID]*hub
@@ -35,8 +35,8 @@ type hubs struct {
 	runs     sync.WaitGroup // every hub's goroutine
 }
 
-func newHubs(in *inbox.Inbox, log *slog.Logger, m *metrics, beat, hello, poll time.Duration) *hubs {
-	return &hubs{inbox: in, log: log, metrics: m, beat: beat, hello: hello, poll: poll, m: map[chat.WorkspaceID]*hub{}}
+func newHubs(in *inbox.Inbox, log *slog.Logger, m *metrics, beat, hello, poll, slow time.Duration) *hubs {
+	return &hubs{inbox: in, log: log, metrics: m, beat: beat, hello: hello, poll: poll, slow: slow, m: map[chat.WorkspaceID]*hub{}}
 }
 
 // hub is the members' sockets of one workspace and the newest piece of its

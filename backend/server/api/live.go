@@ -24,7 +24,10 @@ import (
 const (
 	maxIncoming  = 64 << 10         // bytes of a frame from a client
 	maxWhispers  = 128              // ephemera waiting to be written
-	writeTimeout = 20 * time.Second // a client that takes nothing for so long is gone
+	writeTimeout = 30 * time.Second // a client that takes nothing for so long is gone, and hears no code
+	// endTimeout is what a frame that is being written has left once the socket
+	// is to end: a closing code can only follow a whole frame.
+	endTimeout = 3 * time.Second
 )
 
 // The frames the server writes. They are their own types so that positions
@@ -80,6 +83,7 @@ type socket struct {
 
 	mu       sync.Mutex
 	end      *closing
+	writing  bool // a frame is on its way
 	whispers map[string]fanout.Hint
 	order    []string
 
@@ -214,6 +218,9 @@ func (s *socket) close(c closing) {
 	if s.end == nil {
 		s.end = &c
 	}
+	if s.writing && c.code != protocol.CloseTooSlow { // do not hold up the end for a client that does not read
+		_ = s.conn.NetConn().SetWriteDeadline(time.Now().Add(endTimeout)) // fails only on a closed connection
+	}
 	s.mu.Unlock()
 	s.nudge()
 }
@@ -311,7 +318,10 @@ func (s *socket) sayGoodbye(c closing) {
 	}
 	// Without a moment for the frame to arrive, closing with unread input would
 	// reset the connection and lose it.
-	const moment = 500 * time.Millisecond
+	moment := 500 * time.Millisecond
+	if c.code == protocol.CloseTooSlow { // much is on the way before the frame
+		moment = 5 * time.Second
+	}
 	_ = s.conn.SetReadDeadline(time.Now().Add(moment)) // fails only on a closed connection
 	if s.hub != nil {                                  // the reader hears the answer
 		select {

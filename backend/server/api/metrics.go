@@ -24,6 +24,7 @@ type metrics struct {
 	packets  prometheus.Counter
 	behind   prometheus.Counter
 	dropped  prometheus.Counter
+	slow     prometheus.Counter
 	known    map[string]bool
 }
 
@@ -37,12 +38,13 @@ func newMetrics() *metrics {
 		packets:  prometheus.NewCounter(prometheus.CounterOpts{Name: "parley_packets_total", Help: "Packets of changes written to sockets."}),
 		behind:   prometheus.NewCounter(prometheus.CounterOpts{Name: "parley_sockets_behind_total", Help: "Times a socket was too far behind for packets."}),
 		dropped:  prometheus.NewCounter(prometheus.CounterOpts{Name: "parley_ephemera_dropped_total", Help: "Ephemeral frames dropped under pressure."}),
+		slow:     prometheus.NewCounter(prometheus.CounterOpts{Name: "parley_sockets_slow_total", Help: "Times a socket's client did not keep up."}),
 		known:    map[string]bool{},
 	}
 	for _, k := range CommandKinds() {
 		m.known[k.Kind] = true
 	}
-	m.registry.MustRegister(m.requests, m.commands, m.sockets, m.packets, m.behind, m.dropped,
+	m.registry.MustRegister(m.requests, m.commands, m.sockets, m.packets, m.behind, m.dropped, m.slow,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 	return m

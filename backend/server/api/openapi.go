@@ -37,6 +37,7 @@ func CommandKinds() []CommandKind {
 		{protocol.DraftPut, protocol.DraftPutArgs{}, chat.Draft{}, "Keep what is typed; empty text drops it."},
 		{protocol.DraftDrop, protocol.ConversationArgs{}, struct{}{}, "Forget what was typed."},
 		{protocol.SettingsPut, protocol.SettingsPutArgs{}, chat.Workspace{}, "Change the workspace's settings. Needs an administrator."},
+		{protocol.ChannelPut, protocol.ChannelPutArgs{}, chat.Channel{}, "Change a web channel's settings: the pages that may embed it, title, greeting, receipts. Needs an administrator."},
 		{protocol.MePut, protocol.MePutArgs{}, chat.Member{}, "Change one's own name and choices."},
 	}
 }

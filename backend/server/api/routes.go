@@ -98,6 +98,9 @@ func (a *API) table() []Route {
 		{Method: get, Path: "/v1/search", Access: Member, needs: chat.ActRead, Summary: "Conversations whose contact's name, e-mail or phone matches.",
 			Query:  []Param{{"q", "string", true, "Beginnings of words; all must match."}, paramCursor, limit("1 to 200; 50 when absent.")},
 			Status: 200, Answer: protocol.ConversationsPage{}, handle: a.getSearch},
+		{Method: get, Path: "/v1/contacts", Access: Member, needs: chat.ActRead, Summary: "Contacts, the newest first.",
+			Query:  []Param{{"q", "string", false, "Beginnings of words of name, e-mail or phone; all must match."}, paramCursor, limit("1 to 200; 50 when absent.")},
+			Status: 200, Answer: protocol.ContactsPage{}, handle: a.getContacts},
 		{Method: get, Path: "/v1/contacts/{id}", Access: Member, needs: chat.ActRead, Summary: "One contact.", Status: 200, Answer: chat.Contact{}, handle: a.getContact},
 
 		{Method: get, Path: "/v1/members", Access: Member, needs: chat.ActRead, Summary: "The workspace's members.", Status: 200, Answer: protocol.Members{}, handle: a.getMembers},

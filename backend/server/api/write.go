@@ -62,9 +62,6 @@ func (s *socket) write(ctx context.Context, hello protocol.Frame) *closing {
 
 // turn writes everything there is to write.
 func (s *socket) turn(ctx context.Context) (*closing, error) {
-	if end := s.ending(); end != nil && end.code != protocol.CloseRevoked {
-		return end, nil
-	}
 	end, err := s.follow(ctx)
 	if end != nil || err != nil {
 		return end, err
@@ -86,6 +83,9 @@ func (s *socket) ending() *closing {
 // the tail if that reaches back far enough, else from the log.
 func (s *socket) follow(ctx context.Context) (*closing, error) {
 	for {
+		if end := s.ending(); end != nil && end.code != protocol.CloseRevoked {
+			return end, nil
+		}
 		entries, head, ok := s.hub.since(s.read)
 		if ok && len(entries) == 0 {
 			return nil, nil
@@ -254,11 +254,23 @@ func (s *socket) put(frame any) error {
 	return s.write1(raw)
 }
 
+// write1 writes one frame. If that takes too long, the client is told so after
+// it: what it has missed it can pull when it comes back.
 func (s *socket) write1(raw []byte) error {
-	if err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return fmt.Errorf("bound the frame: %w", err)
-	}
-	if err := s.conn.WriteMessage(websocket.TextMessage, raw); err != nil {
+	slow := time.AfterFunc(s.api.hubs.slow, func() {
+		s.api.metrics.slow.Inc()
+		s.close(closing{protocol.CloseTooSlow, "the client does not keep up"})
+	})
+	defer slow.Stop()
+	s.mu.Lock()
+	s.writing = true
+	s.mu.Unlock()
+	_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // only notes it
+	err := s.conn.WriteMessage(websocket.TextMessage, raw)
+	s.mu.Lock()
+	s.writing = false
+	s.mu.Unlock()
+	if err != nil {
 		return fmt.Errorf("write frame: %w", err)
 	}
 	return nil

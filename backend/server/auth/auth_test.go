@@ -2,7 +2,10 @@ package auth_test
 
 import (
 	"context"
+	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -80,39 +83,90 @@ func TestLimiterBrakesAndForgives(t *testing.T) {
 	now := chat.Time(1_000_000)
 	l := auth.NewLimiter(3, 10*time.Second, 10, func() chat.Time { return now })
 	for i := range 3 {
-		if ok, _ := l.Allow("a"); !ok {
+		if ok, _ := l.Take("a"); !ok {
 			t.Fatalf("try %d was refused", i+1)
 		}
-		l.Failed("a")
 	}
-	ok, wait := l.Allow("a")
-	if ok || wait <= 0 || wait > 10*time.Second {
-		t.Fatalf("fourth try: %v, wait %v; want refused for at most 10 s", ok, wait)
+	for range 50 { // what is refused does not make the wait longer
+		if ok, wait := l.Take("a"); ok || wait <= 0 || wait > 10*time.Second {
+			t.Fatalf("fourth try: %v, wait %v; want refused for at most 10 s", ok, wait)
+		}
 	}
-	if ok, _ := l.Allow("b"); !ok {
+	if ok, _ := l.Take("b"); !ok {
 		t.Error("another key is braked too")
 	}
-	now = now.Add(wait)
-	if ok, _ := l.Allow("a"); !ok {
+	now = now.Add(10 * time.Second)
+	if ok, _ := l.Take("a"); !ok {
 		t.Error("still refused after waiting as told")
 	}
-	l.Failed("a")
-	l.Succeeded("a")
-	if ok, _ := l.Allow("a"); !ok {
-		t.Error("refused after a success")
+	l.Give("a")
+	if ok, _ := l.Take("a"); !ok {
+		t.Error("what was given back is not there")
+	}
+	l.Forget("a")
+	for i := range 3 {
+		if ok, _ := l.Take("a"); !ok {
+			t.Errorf("try %d was refused after everything was forgiven", i+1)
+		}
+	}
+}
+
+func TestLimiterHoldsInParallel(t *testing.T) {
+	l := auth.NewLimiter(5, time.Hour, 10, func() chat.Time { return 1_000_000 })
+	var passed atomic.Int32
+	var all sync.WaitGroup
+	for range 100 {
+		all.Go(func() {
+			if ok, _ := l.Take("a"); ok {
+				passed.Add(1)
+			}
+		})
+	}
+	all.Wait()
+	if n := passed.Load(); n != 5 {
+		t.Errorf("%d attempts passed at once, want 5", n)
 	}
 }
 
 func TestLimiterIsBounded(t *testing.T) {
 	now := chat.Time(1_000_000)
 	l := auth.NewLimiter(2, time.Hour, 4, func() chat.Time { return now })
-	l.Failed("worst")
-	l.Failed("worst")
+	l.Take("worst")
+	l.Take("worst")
 	for _, k := range []string{"a", "b", "c", "d", "e", "f"} {
-		l.Failed(k)
+		l.Take(k)
 	}
-	if ok, _ := l.Allow("worst"); ok {
+	if ok, _ := l.Take("worst"); ok {
 		t.Error("the fullest bucket was dropped to make room for emptier ones")
+	}
+}
+
+func TestTheClientBehindAProxy(t *testing.T) {
+	proxies, err := auth.ParseProxies([]string{"10.0.0.0/8", " 192.0.2.1 ", ""})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ peer, forwarded, want string }{
+		{"10.1.2.3:99", "203.0.113.9", "203.0.113.9"},
+		{"10.1.2.3:99", "1.1.1.1, 203.0.113.9, 192.0.2.1", "203.0.113.9"}, // what the client claims stands to the left
+		{"10.1.2.3:99", "2001:db8::7", "2001:db8::7"},
+		{"10.1.2.3:99", "203.0.113.9:4711", "203.0.113.9"},
+		{"10.1.2.3:99", "", "10.1.2.3:99"},
+		{"10.1.2.3:99", "nonsense", "10.1.2.3:99"},
+		{"10.1.2.3:99", "10.9.9.9", "10.9.9.9"},
+		{"198.51.100.4:99", "203.0.113.9", "198.51.100.4:99"}, // not a proxy of ours
+	} {
+		r := httptest.NewRequest("GET", "/", nil)
+		r.RemoteAddr = c.peer
+		if c.forwarded != "" {
+			r.Header.Set("X-Forwarded-For", c.forwarded)
+		}
+		if got := proxies.Address(r); got != c.want {
+			t.Errorf("from %s with %q: %q, want %q", c.peer, c.forwarded, got, c.want)
+		}
+	}
+	if _, err := auth.ParseProxies([]string{"everything"}); chat.ErrorCode(err) != chat.CodeInvalid {
+		t.Errorf("a proxy that is no address: %v", err)
 	}
 }
 

@@ -9,9 +9,9 @@ import (
 	"parley/backend/chat"
 )
 
-// Limiter is the brake on guessing: failures fill a bucket, time empties it,
-// and a full bucket refuses. A success empties it at once, so somebody who
-// knows the password is never braked by their own typing.
+// Limiter is the brake on guessing: every attempt fills a bucket before it is
+// judged, so that attempts at the same time count too; time empties it, and a
+// full bucket refuses. What was right is given back.
 //
 // Its memory is bounded: when full, buckets that have emptied go first, then
 // the ones closest to it.
@@ -29,40 +29,40 @@ type bucket struct {
 	at       chat.Time
 }
 
-// NewLimiter allows burst failures at once and one more per refill, for at
+// NewLimiter allows burst attempts at once and one more per refill, for at
 // most max keys.
 func NewLimiter(burst int, refill time.Duration, max int, now func() chat.Time) *Limiter {
 	return &Limiter{burst: burst, refill: refill, max: max, now: now, buckets: map[string]bucket{}}
 }
 
-// Allow reports whether another try may be made, else how long to wait.
-func (l *Limiter) Allow(key string) (ok bool, wait time.Duration) {
+// Take counts an attempt, or refuses it uncounted and says how long to wait,
+// which is never longer than one refill.
+func (l *Limiter) Take(key string) (ok bool, wait time.Duration) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	b, found := l.buckets[key]
-	if !found {
-		return true, 0
-	}
 	level := l.level(b)
-	if over := level - float64(l.burst-1); over > 0 {
+	if over := level + 1 - float64(l.burst); over > 0 {
 		return false, time.Duration(over * float64(l.refill))
 	}
+	if !found && len(l.buckets) >= l.max {
+		l.makeRoom()
+	}
+	l.buckets[key] = bucket{failures: level + 1, at: l.now()}
 	return true, 0
 }
 
-// Failed counts a failure.
-func (l *Limiter) Failed(key string) {
+// Give takes back an attempt that was none, or was right.
+func (l *Limiter) Give(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if _, found := l.buckets[key]; !found && len(l.buckets) >= l.max {
-		l.makeRoom()
+	if b, found := l.buckets[key]; found {
+		l.buckets[key] = bucket{failures: max(0, l.level(b)-1), at: l.now()}
 	}
-	b := l.buckets[key]
-	l.buckets[key] = bucket{failures: l.level(b) + 1, at: l.now()}
 }
 
-// Succeeded forgets the failures of a key.
-func (l *Limiter) Succeeded(key string) {
+// Forget empties the bucket of a key, for who has proven to know the password.
+func (l *Limiter) Forget(key string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.buckets, key)

@@ -28,9 +28,11 @@ var ErrMismatch = errors.New("the content does not hash to its name")
 type Folder struct {
 	dir string
 	mu  sync.Mutex
-	// busy holds, per file being uploaded, a channel that is closed when the
+	// busy holds, per part being uploaded, a channel that is closed when the
 	// upload has ended.
 	busy map[string]chan struct{}
+	// settling is held while a complete part becomes the file.
+	settling sync.Mutex
 }
 
 // Open opens a folder and makes it if needed.
@@ -69,16 +71,16 @@ func (f *Folder) Open(sha string) (io.ReadSeekCloser, int64, error) {
 	return file, info.Size(), nil
 }
 
-// Received tells how many bytes of a file have arrived, and whether that is
-// all of it.
-func (f *Folder) Received(sha string) (received int64, done bool) {
+// Received tells how many bytes of a file have arrived from an uploader, and
+// whether all of it is there, whoever brought it.
+func (f *Folder) Received(sha, by string) (received int64, done bool) {
 	if check(sha) != nil {
 		return 0, false
 	}
 	if info, err := os.Stat(f.path(sha)); err == nil {
 		return info.Size(), true
 	}
-	if info, err := os.Stat(f.part(sha)); err == nil {
+	if info, err := os.Stat(f.part(partName(sha, by))); err == nil {
 		return info.Size(), false
 	}
 	return 0, false
@@ -86,42 +88,46 @@ func (f *Folder) Received(sha string) (received int64, done bool) {
 
 // Put takes the piece of a file that begins at offset; the file has total
 // bytes. It tells how much has been received from the beginning, and whether
-// the file is complete; a piece that would leave a hole is not read. One
-// upload of a file runs at a time, another waits for it.
+// the file is complete; a piece that would leave a hole is not read.
+//
+// by names the uploader, as the caller likes. Each has a part of their own:
+// nobody can hold up or spoil another's upload of the same file. Of one
+// uploader one upload of a file runs at a time, another waits for it.
 //
 // Content that does not hash to the name is thrown away: chat.CodeInvalid,
 // with ErrMismatch. More bytes than total: chat.CodeTooLarge. If r fails, what
 // came before stays and the next piece may go on from there.
-func (f *Folder) Put(ctx context.Context, sha string, r io.Reader, offset, total int64) (received int64, done bool, err error) {
+func (f *Folder) Put(ctx context.Context, sha, by string, r io.Reader, offset, total int64) (received int64, done bool, err error) {
 	if err := check(sha); err != nil {
 		return 0, false, err
 	}
 	if offset < 0 || total < 0 || offset > total {
 		return 0, false, chat.Invalid("content_range", "The range of the piece is not inside the file.")
 	}
-	release, err := f.acquire(ctx, sha)
+	part := partName(sha, by)
+	release, err := f.acquire(ctx, part)
 	if err != nil {
 		return 0, false, err
 	}
 	defer release()
-	if received, done = f.Received(sha); done || offset > received {
+	if received, done = f.Received(sha, by); done || offset > received {
 		return received, done, nil
 	}
-	return f.receive(ctx, sha, r, offset, total)
+	return f.receive(ctx, sha, part, r, offset, total)
 }
 
-// acquire makes the caller the only one who uploads the file.
-func (f *Folder) acquire(ctx context.Context, sha string) (release func(), err error) {
+// acquire makes the caller the only one who writes the part.
+func (f *Folder) acquire(ctx context.Context, part string) (release func(), err error) {
 	mine := make(chan struct{})
 	for {
 		f.mu.Lock()
-		other := f.busy[sha]
+		other := f.busy[part]
 		if other == nil {
-			f.busy[sha] = mine
+			f.busy[part] = mine
 			f.mu.Unlock()
 			return func() {
 				f.mu.Lock()
-				delete(f.busy, sha)
+				delete(f.busy, part)
 				f.mu.Unlock()
 				close(mine)
 			}, nil
@@ -135,8 +141,8 @@ func (f *Folder) acquire(ctx context.Context, sha string) (release func(), err e
 	}
 }
 
-func (f *Folder) receive(ctx context.Context, sha string, r io.Reader, offset, total int64) (received int64, done bool, err error) {
-	file, err := os.OpenFile(f.part(sha), os.O_CREATE|os.O_RDWR, 0o600)
+func (f *Folder) receive(ctx context.Context, sha, part string, r io.Reader, offset, total int64) (received int64, done bool, err error) {
+	file, err := os.OpenFile(f.part(part), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return 0, false, problem("receive file", err)
 	}
@@ -161,17 +167,17 @@ func (f *Folder) receive(ctx context.Context, sha string, r io.Reader, offset, t
 	}
 	if extra, _ := r.Read(make([]byte, 1)); extra > 0 { // only whether there is more matters here
 		return received, false, errors.Join(&chat.Error{Code: chat.CodeTooLarge, Message: "The file is longer than it was said to be."},
-			problem("receive file", os.Remove(f.part(sha))))
+			problem("receive file", os.Remove(f.part(part))))
 	}
 	if err := f.verify(file, sha); err != nil {
-		return 0, false, errors.Join(err, problem("receive file", os.Remove(f.part(sha))))
+		return 0, false, errors.Join(err, problem("receive file", os.Remove(f.part(part))))
 	}
 	if err := errors.Join(file.Sync(), file.Close()); err != nil {
 		file = nil
 		return received, false, problem("receive file", err)
 	}
 	file = nil
-	return received, true, f.settle(sha)
+	return received, true, f.settle(sha, part)
 }
 
 // stoppable ends a copy when its context does.
@@ -202,13 +208,19 @@ func (f *Folder) verify(file io.ReadSeeker, sha string) error {
 	return nil
 }
 
-// settle gives a complete file its name, durably.
-func (f *Folder) settle(sha string) error {
+// settle gives a complete file its name, durably. Two uploaders may have
+// brought the same file: the second one's is not needed.
+func (f *Folder) settle(sha, part string) error {
+	f.settling.Lock()
+	defer f.settling.Unlock()
 	path := f.path(sha)
+	if _, err := os.Stat(path); err == nil {
+		return problem("keep file", os.Remove(f.part(part)))
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return problem("keep file", err)
 	}
-	if err := os.Rename(f.part(sha), path); err != nil {
+	if err := os.Rename(f.part(part), path); err != nil {
 		return problem("keep file", err)
 	}
 	for _, dir := range []string{filepath.Dir(path), f.dir} {
@@ -252,27 +264,28 @@ func (f *Folder) Sweep(before time.Time) (int, error) {
 	return n, nil
 }
 
-func (f *Folder) uploading(sha string) bool {
+func (f *Folder) uploading(part string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return f.busy[sha] != nil
+	return f.busy[part] != nil
 }
 
 // path spreads files over 256 folders.
 func (f *Folder) path(sha string) string { return filepath.Join(f.dir, sha[:2], sha) }
 
-func (f *Folder) part(sha string) string { return filepath.Join(f.dir, "part", sha) }
+func (f *Folder) part(name string) string { return filepath.Join(f.dir, "part", name) }
+
+// partName is what one uploader has brought of a file. The uploader stands in
+// it as a hash: whatever the caller calls them, it is no path.
+func partName(sha, by string) string {
+	sum := sha256.Sum256([]byte(by))
+	return sha + "-" + hex.EncodeToString(sum[:16])
+}
 
 // check makes sure that a name is a hash, and therefore no path.
 func check(sha string) error {
-	if len(sha) == 64 {
-		valid := true
-		for _, c := range []byte(sha) {
-			valid = valid && (c >= '0' && c <= '9' || c >= 'a' && c <= 'f')
-		}
-		if valid {
-			return nil
-		}
+	if chat.IsSHA256(sha) {
+		return nil
 	}
 	return chat.Invalid("sha256", "A file is named by the SHA-256 of its content, 64 hex digits in lower case.")
 }

@@ -35,7 +35,7 @@ func name(content []byte) string {
 // put sends a piece and checks the answer.
 func put(t *testing.T, f *Folder, sha string, piece []byte, offset, total, received int64, done bool) {
 	t.Helper()
-	n, ok, err := f.Put(t.Context(), sha, bytes.NewReader(piece), offset, total)
+	n, ok, err := f.Put(t.Context(), sha, "ana", bytes.NewReader(piece), offset, total)
 	if err != nil || n != received || ok != done {
 		t.Fatalf("piece at %d: received %d, done %v, %v; want %d, %v", offset, n, ok, err, received, done)
 	}
@@ -71,7 +71,7 @@ func TestPutAtOnceAndInPieces(t *testing.T) {
 	}
 	put(t, f, sha, content[6000:], 6000, total, 4000, false)     // a hole: not taken
 	put(t, f, sha, content[3000:7000], 3000, total, 7000, false) // a piece again
-	if n, done := f.Received(sha); n != 7000 || done {
+	if n, done := f.Received(sha, "ana"); n != 7000 || done {
 		t.Errorf("received %d, %v", n, done)
 	}
 	put(t, f, sha, content[7000:], 7000, total, 10_000, true)
@@ -93,19 +93,19 @@ func TestPutRefuses(t *testing.T) {
 	f := folder(t)
 	content := []byte("content")
 	sha := name(content)
-	_, _, err := f.Put(t.Context(), sha, strings.NewReader("another"), 0, 7)
+	_, _, err := f.Put(t.Context(), sha, "ana", strings.NewReader("another"), 0, 7)
 	if !errors.Is(err, ErrMismatch) || chat.ErrorCode(err) != chat.CodeInvalid {
 		t.Errorf("wrong content: %v", err)
 	}
-	if n, done := f.Received(sha); n != 0 || done {
+	if n, done := f.Received(sha, "ana"); n != 0 || done {
 		t.Errorf("wrong content was kept: %d, %v", n, done)
 	}
-	_, _, err = f.Put(t.Context(), sha, strings.NewReader("content and more"), 0, 7)
+	_, _, err = f.Put(t.Context(), sha, "ana", strings.NewReader("content and more"), 0, 7)
 	if chat.ErrorCode(err) != chat.CodeTooLarge {
 		t.Errorf("too much: %v", err)
 	}
 	for _, bad := range []string{"", "../../etc/passwd", strings.Repeat("g", 64), strings.ToUpper(sha), sha + "0", "../" + sha[3:]} {
-		if _, _, err := f.Put(t.Context(), bad, bytes.NewReader(content), 0, 7); chat.ErrorCode(err) != chat.CodeInvalid {
+		if _, _, err := f.Put(t.Context(), bad, "ana", bytes.NewReader(content), 0, 7); chat.ErrorCode(err) != chat.CodeInvalid {
 			t.Errorf("put %q: %v", bad, err)
 		}
 		if _, _, err := f.Open(bad); chat.ErrorCode(err) != chat.CodeInvalid || f.Has(bad) {
@@ -113,7 +113,7 @@ func TestPutRefuses(t *testing.T) {
 		}
 	}
 	for _, x := range [][2]int64{{-1, 7}, {8, 7}, {0, -1}} {
-		if _, _, err := f.Put(t.Context(), sha, bytes.NewReader(content), x[0], x[1]); chat.ErrorCode(err) != chat.CodeInvalid {
+		if _, _, err := f.Put(t.Context(), sha, "ana", bytes.NewReader(content), x[0], x[1]); chat.ErrorCode(err) != chat.CodeInvalid {
 			t.Errorf("range %v: %v", x, err)
 		}
 	}
@@ -126,13 +126,13 @@ func TestPutAfterABreak(t *testing.T) {
 	sha := name(content)
 	broken := errors.New("connection lost")
 	r := io.MultiReader(bytes.NewReader(content[:60_000]), iotest.ErrReader(broken))
-	n, done, err := f.Put(t.Context(), sha, r, 0, 100_000)
+	n, done, err := f.Put(t.Context(), sha, "ana", r, 0, 100_000)
 	if !errors.Is(err, broken) || done || n != 60_000 {
 		t.Fatalf("received %d, %v, %v", n, done, err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := f.Put(ctx, sha, bytes.NewReader(content[60_000:]), 60_000, 100_000); !errors.Is(err, context.Canceled) {
+	if _, _, err := f.Put(ctx, sha, "ana", bytes.NewReader(content[60_000:]), 60_000, 100_000); !errors.Is(err, context.Canceled) {
 		t.Fatalf("cancelled: %v", err)
 	}
 	again, err := Open(f.dir) // another process, later
@@ -149,7 +149,7 @@ func TestUploadsOfOneFileFollowEachOther(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 8 {
 		wg.Go(func() {
-			if _, done, err := f.Put(t.Context(), sha, bytes.NewReader(content), 0, 1<<20); err != nil || !done {
+			if _, done, err := f.Put(t.Context(), sha, "ana", bytes.NewReader(content), 0, 1<<20); err != nil || !done {
 				t.Errorf("done %v, %v", done, err)
 			}
 		})
@@ -163,7 +163,7 @@ func TestUploadsOfOneFileFollowEachOther(t *testing.T) {
 	other := name([]byte("slow"))
 	first := make(chan error, 1)
 	go func() {
-		_, _, err := f.Put(t.Context(), other, slow, 0, 4)
+		_, _, err := f.Put(t.Context(), other, "ana", slow, 0, 4)
 		first <- err
 	}()
 	if _, err := feed.Write([]byte("sl")); err != nil {
@@ -171,7 +171,7 @@ func TestUploadsOfOneFileFollowEachOther(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 	defer cancel()
-	if _, _, err := f.Put(ctx, other, strings.NewReader("slow"), 0, 4); !errors.Is(err, context.DeadlineExceeded) {
+	if _, _, err := f.Put(ctx, other, "ana", strings.NewReader("slow"), 0, 4); !errors.Is(err, context.DeadlineExceeded) {
 		t.Errorf("a second upload did not wait: %v", err)
 	}
 	if _, err := f.Sweep(time.Now().Add(time.Hour)); err != nil {
@@ -185,6 +185,54 @@ func TestUploadsOfOneFileFollowEachOther(t *testing.T) {
 	}
 }
 
+// TestUploadersDoNotMeet: who stalls, sends rubbish or begins anew does so in a
+// part of their own; whoever is first makes the file for all.
+func TestUploadersDoNotMeet(t *testing.T) {
+	f := folder(t)
+	content := []byte("the same file")
+	sha, total := name(content), int64(13)
+	put(t, f, sha, content[:6], 0, total, 6, false) // Ana's half
+	stalled, feed := io.Pipe()
+	eve := make(chan error, 1)
+	go func() {
+		_, _, err := f.Put(t.Context(), sha, "../eve", stalled, 0, total)
+		eve <- err
+	}()
+	if _, err := feed.Write([]byte("rubb")); err != nil {
+		t.Fatal(err)
+	}
+	if n, done := f.Received(sha, "ana"); n != 6 || done {
+		t.Fatalf("Ana's part has %d bytes, %v", n, done)
+	}
+	put(t, f, sha, content[6:], 6, total, total, true) // while Eve holds hers
+	if _, err := feed.Write([]byte("ish of 13")); err != nil {
+		t.Fatal(err)
+	}
+	_ = feed.Close()
+	if err := <-eve; !errors.Is(err, ErrMismatch) {
+		t.Errorf("rubbish: %v", err)
+	}
+	if n, done := f.Received(sha, "bo"); n != total || !done || !bytes.Equal(read(t, f, sha), content) {
+		t.Errorf("the file: %d, %v", n, done)
+	}
+
+	// Two at the same time, both right: the second one's is not needed.
+	other := []byte("another one")
+	var wg sync.WaitGroup
+	for _, by := range []string{"ana", "bo", "cy", "di"} {
+		wg.Go(func() {
+			if _, done, err := f.Put(t.Context(), name(other), by, iotest.OneByteReader(bytes.NewReader(other)), 0, 11); err != nil || !done {
+				t.Errorf("%s: %v, %v", by, done, err)
+			}
+		})
+	}
+	wg.Wait()
+	left, err := os.ReadDir(filepath.Join(f.dir, "part"))
+	if err != nil || len(left) != 0 {
+		t.Errorf("left over: %v, %v", left, err)
+	}
+}
+
 func TestSweep(t *testing.T) {
 	f := folder(t)
 	content := []byte("half an upload")
@@ -195,7 +243,7 @@ func TestSweep(t *testing.T) {
 	if n, err := f.Sweep(time.Now().Add(time.Hour)); n != 1 || err != nil {
 		t.Errorf("swept %d, %v", n, err)
 	}
-	if n, _ := f.Received(name(content)); n != 0 {
+	if n, _ := f.Received(name(content), "ana"); n != 0 {
 		t.Errorf("%d bytes are still there", n)
 	}
 }

@@ -1,6 +1,8 @@
 package inbox
 
 import (
+	"encoding/json"
+	"fmt"
 	"strings"
 
 	"parley/backend/chat"
@@ -18,6 +20,27 @@ type arrival struct {
 	Browser  string       `json:"browser,omitempty"`
 	Origin   *chat.Origin `json:"origin,omitempty"`
 	Verified bool         `json:"verified,omitempty"`
+}
+
+// keptArrival reads what an earlier visit left in the visitor's row.
+func keptArrival(raw json.RawMessage) (arrival, error) {
+	var a arrival
+	if len(raw) == 0 {
+		return a, nil
+	}
+	if err := json.Unmarshal(raw, &a); err != nil {
+		return a, fmt.Errorf("read arrival: %w", err)
+	}
+	return a, nil
+}
+
+// keep gives the arrival for the visitor's row; nothing known is nothing kept.
+func (a arrival) keep() (json.RawMessage, error) {
+	raw, err := marshal(a)
+	if err != nil || string(raw) == "{}" {
+		return nil, err
+	}
+	return raw, nil
 }
 
 // arrivalOf checks what a page says about its visitor. A name or address that

@@ -1,6 +1,8 @@
 package inbox
 
 import (
+	"encoding/json"
+
 	"parley/backend/chat"
 	"parley/backend/protocol"
 )
@@ -90,6 +92,12 @@ func (d *deed) conversationReopen(args protocol.ConversationArgs) (effect, error
 }
 
 func (d *deed) conversationAssign(args protocol.AssignArgs) (effect, error) {
+	var given struct {
+		Member json.RawMessage `json:"member"`
+	}
+	if err := json.Unmarshal(d.cmd.Args, &given); err != nil || len(given.Member) == 0 {
+		return effect{}, chat.Invalid("member", "Say who is to be responsible; null: nobody.")
+	}
 	conv, err := d.conversation(args.Conversation)
 	if err != nil {
 		return effect{}, err

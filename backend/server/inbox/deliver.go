@@ -28,8 +28,12 @@ type Inbound struct {
 	ReplyTo   chat.MessageID
 	// About is what the channel knows of the person, for the first message.
 	About arrival
-	// visitor is the row to bind to the conversation, for web channels.
-	visitor *store.Visitor
+	// visitor is the hash of the visitor's token, for the first message on web
+	// channels: their row has the arrival, and is bound to the conversation.
+	visitor []byte
+	// broughtBy limits the files of Parts to those this customer may send; zero
+	// where the channel itself has stored them.
+	broughtBy chat.ContactID
 }
 
 // Deliver stores a customer's message, once per message id and once per
@@ -72,16 +76,16 @@ func (d *delivery) run() error {
 	if repeat, err := d.again(); repeat || err != nil {
 		return err
 	}
+	if err := d.findConversation(); err != nil {
+		return err
+	}
 	parts := d.in.Parts
 	if hasFile(parts) {
 		var err error
-		if parts, err = withFiles(d.tx, parts); err != nil {
+		if parts, err = withFiles(parts, d.file); err != nil {
 			return err
 		}
 		parts = shownAs(parts)
-	}
-	if err := d.findConversation(); err != nil {
-		return err
 	}
 	d.meta = store.Meta{Actor: chat.CustomerActor(d.conv.Contact)}
 	if d.conv.ReopenForCustomer(hasAssistant) {
@@ -107,6 +111,14 @@ func (d *delivery) run() error {
 	}
 	d.stored, d.head = true, d.tx.Head()
 	return nil
+}
+
+// file finds a file that the customer may send.
+func (d *delivery) file(sha256 string) (chat.File, error) {
+	if d.in.broughtBy.IsZero() {
+		return d.tx.File(sha256)
+	}
+	return d.tx.CustomerFile(d.conv.ID, d.in.broughtBy, sha256)
 }
 
 // again finds the message if it was delivered before.
@@ -147,6 +159,16 @@ func (d *delivery) findConversation() error {
 		d.conv, err = d.tx.Conversation(d.in.Conversation)
 		return err
 	}
+	var row store.Visitor
+	if d.in.visitor != nil {
+		var err error
+		if row, err = d.tx.Visitor(d.in.visitor); err != nil {
+			return err
+		}
+		if d.in.About, err = keptArrival(row.Arrival); err != nil {
+			return err
+		}
+	}
 	contact, identity, err := d.findContact()
 	if err != nil {
 		return err
@@ -160,8 +182,7 @@ func (d *delivery) findConversation() error {
 	if err != nil || d.in.visitor == nil {
 		return err
 	}
-	row := *d.in.visitor
-	row.Contact, row.Conversation = contact.ID, d.conv.ID
+	row.Contact, row.Conversation, row.Arrival = contact.ID, d.conv.ID, nil
 	return d.tx.PutVisitor(row)
 }
 

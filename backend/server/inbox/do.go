@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
+	"time"
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
@@ -129,6 +130,9 @@ func (in *Inbox) apply(tx *store.Tx, member chat.MemberID, c chat.Command, earli
 	return h.run(d, c.Args)
 }
 
+// afterWait is when to try a command again whose forerunner is not known yet.
+const afterWait = 2 * time.Second
+
 // checkAfter refuses a command that depends on one which was not applied.
 func checkAfter(tx *store.Tx, member chat.MemberID, c chat.Command, earlier *protocol.Result) error {
 	if c.After.IsZero() {
@@ -149,7 +153,11 @@ func checkAfter(tx *store.Tx, member chat.MemberID, c chat.Command, earlier *pro
 		return nil
 	}
 	if !final { // the earlier one may still come again, and this one with it
-		return &chat.Error{Code: chat.CodeTooSoon, Message: "The command this one follows has not been carried out yet."}
+		wait := afterWait
+		if earlier != nil && earlier.Problem.RetryAfter > 0 {
+			wait = time.Duration(earlier.Problem.RetryAfter * float64(time.Second))
+		}
+		return &chat.Error{Code: chat.CodeTooSoon, RetryAfter: wait, Message: "The command this one follows has not been carried out yet."}
 	}
 	return chat.Errorf(chat.CodeAfterRefused, "The command this one follows was refused, so this one was not carried out.")
 }

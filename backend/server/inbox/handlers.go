@@ -31,6 +31,7 @@ func handlers() map[string]handler {
 		protocol.DraftPut:            on(chat.ActAnswer, (*deed).draftPut),
 		protocol.DraftDrop:           on(chat.ActAnswer, (*deed).draftDrop),
 		protocol.SettingsPut:         on(chat.ActManageWorkspace, (*deed).settingsPut),
+		protocol.ChannelPut:          on(chat.ActManageWorkspace, (*deed).channelPut),
 		protocol.MePut:               on(chat.ActRead, (*deed).mePut),
 	}
 }

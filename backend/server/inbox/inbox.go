@@ -33,8 +33,8 @@ type Fanout interface {
 // Blobs keeps the content of files under their SHA-256. Put stores a piece
 // that starts at offset; content that does not hash to its name is an error.
 type Blobs interface {
-	Put(ctx context.Context, sha256 string, r io.Reader, offset, total int64) (received int64, done bool, err error)
-	Received(sha256 string) (int64, bool)
+	Put(ctx context.Context, sha256, by string, r io.Reader, offset, total int64) (received int64, done bool, err error)
+	Received(sha256, by string) (int64, bool)
 	Open(sha256 string) (io.ReadSeekCloser, int64, error)
 }
 
@@ -61,15 +61,16 @@ type Inbox struct {
 	passwords *auth.Passwords
 	guesses   *auth.Limiter // per e-mail and address
 	sprays    *auth.Limiter // per address
+	sieges    *auth.Limiter // per e-mail, from wherever
 	handlers  map[string]handler
 
 	sessions    *memo[string, Principal]     // by token hash
 	visitors    *memo[string, store.Visitor] // by token hash
 	channels    *memo[string, placedChannel] // by "key:…", "slug:…" and "id:…"
 	settings    *memo[chat.WorkspaceID, chat.WorkspaceSettings]
-	names       *memo[string, string]          // members' first names and brands' names, by id
-	before      *memo[chat.ContactID, arrival] // what is known before the first message
-	files       *memo[string, bool]            // conversation + hash a visitor may open
+	trusted     *memo[string, struct{}] // e-mails with addresses they have signed in from
+	names       *memo[string, string]   // members' first names and brands' names, by id
+	proofs      *memo[string, int64]    // how far uploads of known files have come, see prove
 	subscribers *subscribers
 	cancel      func()
 }
@@ -93,13 +94,14 @@ func New(o Options) *Inbox {
 		passwords:   auth.NewPasswords(),
 		guesses:     auth.NewLimiter(10, 6*time.Second, 10_000, o.Now),
 		sprays:      auth.NewLimiter(60, 2*time.Second, 10_000, o.Now),
+		sieges:      auth.NewLimiter(100, 6*time.Second, 10_000, o.Now),
+		trusted:     newMemo[string, struct{}](10_000, 30*24*time.Hour, o.Now),
 		sessions:    newMemo[string, Principal](10_000, 10*time.Second, o.Now),
 		visitors:    newMemo[string, store.Visitor](50_000, 10*time.Minute, o.Now),
 		channels:    newMemo[string, placedChannel](2_000, 5*time.Second, o.Now),
 		settings:    newMemo[chat.WorkspaceID, chat.WorkspaceSettings](2_000, 5*time.Second, o.Now),
 		names:       newMemo[string, string](10_000, 30*time.Second, o.Now),
-		before:      newMemo[chat.ContactID, arrival](20_000, 24*time.Hour, o.Now),
-		files:       newMemo[string, bool](20_000, time.Hour, o.Now),
+		proofs:      newMemo[string, int64](2_000, time.Hour, o.Now),
 		subscribers: newSubscribers(),
 	}
 	in.handlers = handlers()

@@ -14,6 +14,13 @@ import (
 
 // AddMember adds a person to the workspace. Only an owner makes owners.
 func (in *Inbox) AddMember(ctx context.Context, ws chat.WorkspaceID, by Author, add protocol.MemberAdd) (chat.Member, error) {
+	if strings.TrimSpace(add.Name) == "" { // never a part of the e-mail: customers see the name
+		w, err := in.store.Workspace(ctx, ws)
+		if err != nil {
+			return chat.Member{}, fmt.Errorf("add member: %w", err)
+		}
+		add.Name = w.Name
+	}
 	m, err := in.newMember(ctx, add)
 	if err != nil {
 		return m, err
@@ -64,9 +71,6 @@ func (in *Inbox) newMember(ctx context.Context, add protocol.MemberAdd) (chat.Me
 		return m, chat.Invalid("email", "This is not an e-mail address.")
 	}
 	name := strings.TrimSpace(add.Name)
-	if name == "" {
-		name, _, _ = strings.Cut(m.Email, "@")
-	}
 	if err := putText("name", &name, maxName, &m.Name); err != nil {
 		return m, err
 	}

@@ -9,11 +9,10 @@ import (
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
-	"parley/backend/server/store"
 )
 
-// guardDepth bounds how many newer messages compare-and-send looks at.
-const guardDepth = 1000
+// guardDepth bounds how many newer messages a refusal of compare-and-send carries.
+const guardDepth = 50
 
 // messageSend says something to the customer.
 func (d *deed) messageSend(args protocol.MessageSendArgs) (effect, error) {
@@ -22,6 +21,9 @@ func (d *deed) messageSend(args protocol.MessageSendArgs) (effect, error) {
 	}
 	if err := chat.CheckParts(args.Parts); err != nil {
 		return effect{}, err
+	}
+	if args.SendAt > d.now {
+		return effect{}, chat.Invalid("send_at", "Sending at a later time is not available yet. Nothing was sent; send it when it is due.")
 	}
 	conv, err := d.conversation(args.Conversation)
 	if err != nil {
@@ -34,10 +36,13 @@ func (d *deed) messageSend(args protocol.MessageSendArgs) (effect, error) {
 	if err != nil {
 		return effect{}, err
 	}
+	if err := chat.CheckTaken(channel.Kind, args.Parts); err != nil {
+		return effect{}, err
+	}
 	if err := checkLength(args.Parts, chat.AbilitiesOf(channel.Kind)); err != nil {
 		return effect{}, err
 	}
-	parts, err := withFiles(d.tx, args.Parts)
+	parts, err := withFiles(args.Parts, func(sha256 string) (chat.File, error) { return d.tx.MemberFile(d.view, sha256) })
 	if err != nil {
 		return effect{}, err
 	}
@@ -79,7 +84,7 @@ func (d *deed) checkSend(conv chat.Conversation, force bool) error {
 		Force: force, LastSentAt: last, Now: d.now, Blocked: contact.Blocked,
 		Interval: time.Duration(ws.Settings.SendIntervalSeconds) * time.Second}
 	if d.cmd.Seen != nil && !force && *d.cmd.Seen < conv.LastNumber {
-		if a.Newer, err = d.tx.MessagesAfter(conv.ID, max(0, *d.cmd.Seen), guardDepth); err != nil {
+		if a.Newer, err = d.tx.OthersAfter(conv.ID, max(0, *d.cmd.Seen), d.me.ID, guardDepth); err != nil {
 			return err
 		}
 	}
@@ -200,15 +205,16 @@ func checkLength(parts []chat.Part, can chat.Abilities) error {
 }
 
 // withFiles gives the parts with what the server knows of their files: type
-// and size are sniffed and measured, never believed.
-func withFiles(tx *store.Tx, parts []chat.Part) ([]chat.Part, error) {
+// and size are sniffed and measured, never believed. find gives only files that
+// the sender may have: knowing a file's name must not be enough to get it.
+func withFiles(parts []chat.Part, find func(sha256 string) (chat.File, error)) ([]chat.Part, error) {
 	out := slices.Clone(parts)
 	for i := range out {
 		p := &out[i]
 		if !p.Kind.IsFile() {
 			continue
 		}
-		f, err := tx.File(p.SHA256)
+		f, err := find(p.SHA256)
 		if isNotFound(err) {
 			return nil, chat.Invalid("parts."+strconv.Itoa(i)+".sha256", "The server does not have this file. Upload it first.")
 		}

@@ -71,11 +71,17 @@ type Stream struct {
 	// Begin is called once, before the first line.
 	Begin func(protocol.BootstrapHead) error
 	Emit  func(protocol.BootstrapLine) error
+	total int64 // conversations to come
 }
 
 // Bootstrap streams everything an empty client needs; see the protocol. next
 // is where to continue, "" at the end.
 func (in *Inbox) Bootstrap(ctx context.Context, p Principal, s Stream) (next string, err error) {
+	if s.Cursor == "" {
+		if s.total, err = in.store.CountConversations(ctx, p.Workspace, p.View(), s.Days); err != nil {
+			return "", err
+		}
+	}
 	return in.store.Bootstrap(ctx, p.Workspace, p.View(), s.stored(p))
 }
 
@@ -95,7 +101,7 @@ func (s Stream) stored(p Principal) store.Stream {
 	}
 	return store.Stream{Days: s.Days, Cursor: s.Cursor, MaxRows: s.MaxRows,
 		Begin: func(head int64, epoch string) error {
-			return s.Begin(protocol.BootstrapHead{Head: head, Epoch: epoch, Access: access})
+			return s.Begin(protocol.BootstrapHead{Head: head, Epoch: epoch, Access: access, Total: s.total})
 		},
 		Emit: func(r store.Row) error {
 			return s.Emit(protocol.BootstrapLine{Kind: r.Kind, ID: r.ID, Op: r.Op, Ver: r.Ver, Brand: r.Brand,
@@ -147,6 +153,13 @@ func (in *Inbox) Contact(ctx context.Context, p Principal, id chat.ContactID) (c
 	return c, err
 }
 
+// Contacts lists contacts, the newest first; query picks by the beginnings of
+// words of name, e-mail and phone.
+func (in *Inbox) Contacts(ctx context.Context, p Principal, query, cursor string, limit int) (protocol.ContactsPage, error) {
+	list, next, err := in.store.Contacts(ctx, p.Workspace, p.View(), query, cursor, limit)
+	return protocol.ContactsPage{Contacts: list, Cursor: next}, err
+}
+
 // Messages is a page of a thread: before, after or around a number, the newest
 // when all are zero.
 func (in *Inbox) Messages(ctx context.Context, p Principal, conv chat.ConversationID, before, after, around int64, limit int) (protocol.MessagesPage, error) {
@@ -179,7 +192,7 @@ func (in *Inbox) channelByID(ctx context.Context, ws chat.WorkspaceID, id chat.C
 }
 
 func (in *Inbox) channel(memoKey string, find func() (chat.WorkspaceID, chat.Channel, error)) (chat.WorkspaceID, chat.Channel, error) {
-	if len(memoKey) > 200 {
+	if chat.CheckText("channel", memoKey, 200) != nil { // no database could have it, so there is none
 		return chat.WorkspaceID{}, chat.Channel{}, notFound("channel")
 	}
 	if c, ok := in.channels.get(memoKey); ok {
@@ -222,6 +235,9 @@ func (in *Inbox) MemberName(ctx context.Context, ws chat.WorkspaceID, id string)
 		return ""
 	}
 	name, _, _ := strings.Cut(strings.TrimSpace(m.Name), " ")
+	if w, err := in.store.Workspace(ctx, ws); err == nil && w.Name == m.Name {
+		name = "" // whoever gave no name is called as the workspace: customers know the brand
+	}
 	in.names.put(id, name)
 	return name
 }

@@ -35,29 +35,84 @@ func (in *Inbox) SignIn(ctx context.Context, req protocol.SignIn, address string
 	if err := chat.CheckText("device", req.Device, 200); err != nil {
 		return none, err
 	}
-	from := auth.AddressKey(address)
-	pair := clipKey(email) + " " + from
-	for limiter, key := range map[*auth.Limiter]string{in.guesses: pair, in.sprays: from} {
-		if ok, wait := limiter.Allow(key); !ok {
-			return none, &chat.Error{Code: chat.CodeTooMany, RetryAfter: wait,
-				Message: "Too many wrong passwords. Please wait a moment and try again."}
-		}
+	tries, err := in.tryPassword(email, auth.AddressKey(address))
+	if err != nil {
+		return none, err
 	}
-	ws, member, err := in.store.MemberByEmail(ctx, email)
-	if err != nil && !isNotFound(err) {
+	ws, member, err := in.memberByEmail(ctx, email)
+	if err != nil {
+		tries.giveBack(false)
 		return none, err
 	}
 	right, err := in.passwords.Verify(ctx, member.PasswordHash, req.Password)
 	if err != nil {
+		tries.giveBack(false)
 		return none, fmt.Errorf("check password: %w", err)
 	}
 	if !right || member.Disabled {
-		in.guesses.Failed(pair)
-		in.sprays.Failed(from)
 		return none, chat.Errorf(chat.CodeBadCredentials, "The e-mail or the password is wrong.")
 	}
-	in.guesses.Succeeded(pair)
+	tries.giveBack(true)
 	return in.OpenSession(ctx, ws, member, req.Device)
+}
+
+// memberByEmail finds who an e-mail belongs to: nobody, if it is unknown or
+// cannot be one.
+func (in *Inbox) memberByEmail(ctx context.Context, email string) (chat.WorkspaceID, chat.Member, error) {
+	if chat.CheckText("email", email, maxEmail) != nil {
+		return chat.WorkspaceID{}, chat.Member{}, nil
+	}
+	ws, member, err := in.store.MemberByEmail(ctx, email)
+	if isNotFound(err) {
+		return chat.WorkspaceID{}, chat.Member{}, nil
+	}
+	return ws, member, err
+}
+
+// attempt is one try at a password, counted already.
+type attempt struct {
+	in    *Inbox
+	pair  string
+	taken []taken
+}
+
+// taken is one place in a bucket.
+type taken struct {
+	limiter *auth.Limiter
+	key     string
+}
+
+// tryPassword counts a try against the e-mail from this address, against the
+// address, and, more loosely, against the e-mail from wherever: who guesses at
+// somebody's password must not keep them out, least of all where they have
+// signed in before.
+func (in *Inbox) tryPassword(email, from string) (*attempt, error) {
+	email = clipKey(email)
+	a := &attempt{in: in, pair: email + " " + from}
+	limits := []taken{{in.guesses, a.pair}, {in.sprays, from}}
+	if _, before := in.trusted.get(a.pair); !before {
+		limits = append(limits, taken{in.sieges, email})
+	}
+	for _, l := range limits {
+		if ok, wait := l.limiter.Take(l.key); !ok {
+			a.giveBack(false)
+			return nil, &chat.Error{Code: chat.CodeTooMany, RetryAfter: wait,
+				Message: "Too many wrong passwords. Please wait a moment and try again."}
+		}
+		a.taken = append(a.taken, l)
+	}
+	return a, nil
+}
+
+// giveBack undoes what was counted: the password was right, or was not judged.
+func (a *attempt) giveBack(right bool) {
+	for _, l := range a.taken {
+		l.limiter.Give(l.key)
+	}
+	if right {
+		a.in.guesses.Forget(a.pair)
+		a.in.trusted.put(a.pair, struct{}{})
+	}
 }
 
 // OpenSession makes a session without asking for a password: for who has just

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -29,18 +30,17 @@ func (in *Inbox) Setup(ctx context.Context, req protocol.Setup) (protocol.Create
 	if err := chat.CheckText("workspace", name, maxName); err != nil {
 		return created, err
 	}
-	owner, err := in.newMember(ctx, protocol.MemberAdd{Name: req.Name, Email: req.Email, Role: chat.RoleOwner, Password: req.Password})
+	owner, err := in.newMember(ctx, protocol.MemberAdd{Name: cmp.Or(strings.TrimSpace(req.Name), name), Email: req.Email, Role: chat.RoleOwner, Password: req.Password})
 	if err != nil {
 		return created, err
 	}
 	ws := chat.Workspace{ID: chat.NewID[chat.Workspace](), Name: name, Settings: chat.DefaultWorkspaceSettings()}
-	if err := in.store.CreateWorkspace(ctx, ws); err != nil {
-		return created, fmt.Errorf("create workspace: %w", err)
-	}
 	brand := chat.Brand{ID: chat.NewID[chat.Brand](), Name: name, Color: "#0f766e"}
 	channel := NewWebChannel(brand, "Website")
 	var head int64
-	err = in.store.Update(ctx, ws.ID, func(tx *store.Tx) error {
+	// One transaction: a workspace without its owner could neither be used nor
+	// set up again.
+	err = in.store.NewWorkspace(ctx, ws, func(tx *store.Tx) error {
 		meta := store.Meta{Actor: chat.MemberActor(owner.ID)}
 		// Once more, so that the log from its beginning is the whole truth.
 		if err := tx.PutWorkspace(&ws, meta); err != nil {
@@ -59,7 +59,7 @@ func (in *Inbox) Setup(ctx context.Context, req protocol.Setup) (protocol.Create
 		return nil
 	})
 	if err != nil {
-		return created, fmt.Errorf("fill workspace: %w", err)
+		return created, fmt.Errorf("create workspace: %w", err)
 	}
 	in.committed(ws.ID, head, nil)
 	return protocol.Created{Workspace: ws.ID, Member: owner.ID, Brand: brand.ID,

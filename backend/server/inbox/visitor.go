@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"strings"
@@ -45,11 +46,14 @@ func (in *Inbox) OpenVisitor(ctx context.Context, o OpenVisitor) (Visitor, strin
 	token := auth.Token()
 	fresh := store.Visitor{Workspace: o.Workspace, TokenHash: auth.TokenHash(token), Channel: o.Channel.ID,
 		Contact: chat.NewID[chat.Contact](), CreatedAt: in.now()}
+	if fresh.Arrival, err = about.keep(); err != nil {
+		return Visitor{}, "", err
+	}
 	if err := in.store.PutVisitor(ctx, fresh); err != nil {
 		return Visitor{}, "", fmt.Errorf("open visitor: %w", err)
 	}
 	in.visitors.put(string(fresh.TokenHash), fresh)
-	return placed(fresh, o.Channel), token, in.meet(ctx, fresh, about)
+	return placed(fresh, o.Channel), token, nil
 }
 
 func placed(row store.Visitor, ch chat.Channel) Visitor {
@@ -57,15 +61,11 @@ func placed(row store.Visitor, ch chat.Channel) Visitor {
 }
 
 // meet takes over what is said about a visitor: into the contact if there is
-// one, else kept until the first message makes it.
+// one, else into the visitor's row until the first message makes it.
 func (in *Inbox) meet(ctx context.Context, row store.Visitor, about arrival) error {
 	c, err := in.store.Contact(ctx, row.Workspace, everything, row.Contact)
 	if isNotFound(err) {
-		if earlier, ok := in.before.get(row.Contact); ok {
-			about = about.over(earlier)
-		}
-		in.before.put(row.Contact, about)
-		return nil
+		return in.await(ctx, row, about)
 	}
 	if err != nil || !about.fill(&c) {
 		return err
@@ -77,6 +77,44 @@ func (in *Inbox) meet(ctx context.Context, row store.Visitor, about arrival) err
 		}
 		return tx.PutContact(&c, store.Meta{Actor: chat.CustomerActor(c.ID)})
 	})
+}
+
+// await keeps what is known of a visitor who has not written yet, where a
+// restart does not lose it. A visit that says nothing new writes nothing.
+func (in *Inbox) await(ctx context.Context, row store.Visitor, about arrival) error {
+	if _, changed, err := merged(row, about); err != nil || !changed {
+		return err
+	}
+	err := in.store.Update(ctx, row.Workspace, func(tx *store.Tx) error {
+		stored, err := tx.Visitor(row.TokenHash) // the row in memory may be older
+		if err != nil {
+			return err
+		}
+		var changed bool
+		if row, changed, err = merged(stored, about); err != nil || !changed {
+			return err
+		}
+		return tx.PutVisitor(row)
+	})
+	if err != nil {
+		return fmt.Errorf("keep arrival: %w", err)
+	}
+	in.visitors.put(string(row.TokenHash), row)
+	return nil
+}
+
+// merged gives the row with what is said now on top of what was known.
+func merged(row store.Visitor, about arrival) (store.Visitor, bool, error) {
+	earlier, err := keptArrival(row.Arrival)
+	if err != nil {
+		return row, false, err
+	}
+	raw, err := about.over(earlier).keep()
+	if err != nil || bytes.Equal(raw, row.Arrival) {
+		return row, false, err
+	}
+	row.Arrival = raw
+	return row, true, nil
 }
 
 // update runs one transaction and tells that the log has grown, if it has.
@@ -116,17 +154,20 @@ func (in *Inbox) openVerified(ctx context.Context, o OpenVisitor, about arrival,
 		if err != nil && !isNotFound(err) {
 			return err
 		}
-		if !fresh && out.Conversation == conv.ID {
+		before := out
+		out.Conversation = conv.ID
+		if conv.ID.IsZero() { // the page that brought them is for the conversation
+			if out, _, err = merged(out, about); err != nil {
+				return err
+			}
+		}
+		if !fresh && out.Conversation == before.Conversation && bytes.Equal(out.Arrival, before.Arrival) {
 			return nil
 		}
-		out.Conversation = conv.ID
 		return tx.PutVisitor(out)
 	})
 	if err != nil {
 		return Visitor{}, "", fmt.Errorf("open visitor: %w", err)
-	}
-	if out.Conversation.IsZero() {
-		in.before.put(out.Contact, about)
 	}
 	in.visitors.put(string(out.TokenHash), out)
 	if !fresh {
@@ -218,10 +259,9 @@ func (in *Inbox) Say(ctx context.Context, v Visitor, id chat.MessageID, parts []
 		return chat.Message{}, err
 	}
 	m := Inbound{Workspace: v.Workspace, Channel: v.Channel, Contact: v.Contact, Conversation: v.Conversation,
-		Address: "visitor:" + v.Contact.String(), MessageID: id, Parts: parts}
+		Address: "visitor:" + v.Contact.String(), MessageID: id, Parts: parts, broughtBy: v.Contact}
 	if v.Conversation.IsZero() {
-		m.About, _ = in.before.get(v.Contact)
-		m.visitor = &store.Visitor{Workspace: v.Workspace, TokenHash: v.TokenHash, Channel: v.Channel.ID, Contact: v.Contact, CreatedAt: in.now()}
+		m.visitor = v.TokenHash
 	}
 	msg, conv, err := in.Deliver(ctx, m)
 	if err != nil {
@@ -230,7 +270,6 @@ func (in *Inbox) Say(ctx context.Context, v Visitor, id chat.MessageID, parts []
 	if v.Conversation.IsZero() {
 		in.visitors.put(string(v.TokenHash), store.Visitor{Workspace: v.Workspace, TokenHash: v.TokenHash,
 			Channel: v.Channel.ID, Contact: conv.Contact, Conversation: conv.ID})
-		in.before.drop(v.Contact)
 	}
 	return msg, nil
 }
@@ -257,23 +296,30 @@ func (in *Inbox) VisitorMessages(ctx context.Context, v Visitor, after int64) (f
 	after = max(0, after)
 	conv, err := in.conversationOf(ctx, v)
 	if err != nil || conv.IsZero() {
-		return after, after, []chat.Message{}, err
+		return after, 0, []chat.Message{}, err
 	}
 	to, msgs, err = in.store.VisitorMessages(ctx, v.Workspace, conv, after, visitorPage)
 	if msgs == nil {
 		msgs = []chat.Message{}
 	}
-	return after, max(after, to), msgs, err
+	return after, to, msgs, err
 }
 
-// ConversationStatus implements Visitors.
-func (in *Inbox) ConversationStatus(ctx context.Context, v Visitor) (chat.Status, error) {
+// Standing implements Visitors.
+func (in *Inbox) Standing(ctx context.Context, v Visitor) (Standing, error) {
 	id, err := in.conversationOf(ctx, v)
 	if err != nil || id.IsZero() {
-		return "", err
+		return Standing{}, err
 	}
 	conv, err := in.store.Conversation(ctx, v.Workspace, everything, id)
-	return conv.Status, err
+	if err != nil {
+		return Standing{}, err
+	}
+	s := Standing{Status: conv.Status}
+	if v.Channel.Settings.ShowsReceipts() {
+		s.Read = conv.ReadNumber
+	}
+	return s, nil
 }
 
 // VisitorRead implements Visitors: receipts move forward only.

@@ -38,6 +38,8 @@ type Visitors interface {
 	Say(ctx context.Context, v Visitor, id chat.MessageID, parts []chat.Part) (chat.Message, error)
 	// VisitorMessages gives what the visitor may see in (after, to]: messages,
 	// never comments or events. Numbers of other rows are jumped over by to.
+	// A to before from says that the thread is shorter than the visitor's, as
+	// it is when the server was restored from an older backup.
 	// Files of deleted messages are gone: they come as stubs without parts.
 	VisitorMessages(ctx context.Context, v Visitor, after int64) (from, to int64, msgs []chat.Message, err error)
 	// VisitorRead records that the visitor has seen everything up to a number.
@@ -50,9 +52,9 @@ type Visitors interface {
 	// without a change; also for a conversation that begins later. After
 	// cancel has returned, notify is not called again.
 	SubscribeVisitor(v Visitor, notify func(VisitorHint)) (cancel func())
-	// ConversationStatus is the state of the visitor's conversation, "" before
-	// the first message.
-	ConversationStatus(ctx context.Context, v Visitor) (chat.Status, error)
+	// Standing is how the visitor's conversation stands; zero before the first
+	// message.
+	Standing(ctx context.Context, v Visitor) (Standing, error)
 
 	// MemberName is the first name of a member, as customers may know it; ""
 	// when there is no such member.
@@ -60,12 +62,15 @@ type Visitors interface {
 	// BrandName is what the company calls itself in this channel.
 	BrandName(ctx context.Context, ws chat.WorkspaceID, id chat.BrandID) string
 
-	// HasFile reports whether this visitor's workspace has the file complete.
+	// HasFile reports whether this visitor need not bring a file: they have
+	// brought it before, or it is in their own conversation.
 	HasFile(ctx context.Context, v Visitor, sha256 string) (bool, error)
 	// PutFile stores a piece of a file. done says the file is complete and its
 	// hash right; received is how far it has got. A content that does not hash
 	// to its name is CodeUnsupported, too large CodeTooLarge.
 	PutFile(ctx context.Context, v Visitor, up Upload) (received int64, done bool, err error)
+	// FileReceived tells how far the visitor's upload of a file has got.
+	FileReceived(ctx context.Context, v Visitor, sha256 string) (int64, error)
 	// OpenFile opens a file that is part of a message in the visitor's own
 	// conversation; any other is not found. The caller closes it.
 	OpenFile(ctx context.Context, v Visitor, sha256 string) (chat.File, io.ReadSeekCloser, error)
@@ -79,6 +84,14 @@ type Visitor struct {
 	TokenHash    []byte // SHA-256 of the token; also a key for rate limits
 	Contact      chat.ContactID
 	Conversation chat.ConversationID // zero before the first message
+}
+
+// Standing is what a visitor may know of their conversation as a whole.
+type Standing struct {
+	Status chat.Status
+	// Read is the number up to which the company has read; 0 also where the
+	// channel's settings keep that to themselves.
+	Read int64
 }
 
 // OpenVisitor is what a web channel knows when a page opens the widget.

@@ -23,12 +23,15 @@ func (s *Store) Backup(ctx context.Context, file string) (err error) {
 		return chat.Errorf(chat.CodeConflict, "%s exists already; a backup never overwrites anything.", file)
 	}
 	part := file + ".part"
-	if err := removeIfThere(part); err != nil {
+	if err := leftover(file); err != nil {
+		return err
+	}
+	if err := removeDatabase(part); err != nil {
 		return wrapFile("backup", err)
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, removeIfThere(part), removeIfThere(part+"-journal"))
+			err = errors.Join(err, removeDatabase(part))
 		}
 	}()
 	if err := createPrivate(part); err != nil {
@@ -68,6 +71,15 @@ func removeIfThere(file string) error {
 		return err
 	}
 	return nil
+}
+
+// removeDatabase removes an unfinished database with what lies beside it.
+func removeDatabase(path string) error {
+	errs := []error{removeIfThere(path)}
+	for _, end := range companions {
+		errs = append(errs, removeIfThere(path+end))
+	}
+	return errors.Join(errs...)
 }
 
 // settle makes a finished file durable under its final name, which must be free.
@@ -157,13 +169,19 @@ func restoreSQLite(ctx context.Context, file string, version int, opt Options, s
 	if _, err := os.Lstat(target); err == nil {
 		return errOccupied(target)
 	}
+	if err := leftover(target); err != nil {
+		return err
+	}
 	if err := os.MkdirAll(opt.Data, 0o700); err != nil {
 		return wrapFile("restore", err)
 	}
 	part := target + ".part"
+	if err := removeDatabase(part); err != nil { // of a restore that was cut off
+		return wrapFile("restore", err)
+	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, removeIfThere(part))
+			err = errors.Join(err, removeDatabase(part))
 		}
 	}()
 	if err := copyFile(file, part); err != nil {

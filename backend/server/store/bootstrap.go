@@ -226,11 +226,16 @@ func (a *stream) rows(kind chat.EntityKind, q string, args ...any) ([]Row, error
 	return list, err
 }
 
+// since is when the window begins.
+func (a *stream) since() int64 {
+	return int64(a.s.now().Add(-time.Duration(a.Days) * 24 * time.Hour))
+}
+
 // window restricts a query on conversation c to the view and the days.
 func (a *stream) window(q *query, from position) {
 	q.add(" where c.workspace_id = ? and (c.last_message_at, c.id) < (?, ?)", a.r.ws, int64(from.at), from.id)
 	if a.Days > 0 {
-		q.add(" and (c.last_message_at >= ? or c.status = 'open')", int64(a.s.now().Add(-time.Duration(a.Days)*24*time.Hour)))
+		q.add(" and (c.last_message_at >= ? or c.status = 'open')", a.since())
 	}
 	q.brands(a.view, "c.brand_id")
 	q.add(" order by c.last_message_at desc, c.id desc limit ?")

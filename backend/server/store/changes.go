@@ -11,6 +11,10 @@ import (
 // way to catch up.
 const farBehind = 20_000
 
+// changeEnvelope is the most that a change takes in an answer beside its data:
+// the names, three ids and the numbers at their longest.
+const changeEnvelope = 480
+
 // Head tells how far a workspace's log goes, which log it is, and up to where
 // it was trimmed.
 func (s *Store) Head(ctx context.Context, ws chat.WorkspaceID) (head int64, epoch string, floor int64, err error) {
@@ -87,11 +91,11 @@ func (s *Store) tail(ctx context.Context, ws chat.WorkspaceID, after int64, limi
 		if err != nil {
 			return err
 		}
-		if size := len(c.Data) + 300; maxBytes > 0 && len(changes) > 0 && bytes+size > maxBytes {
+		if size := len(c.Data) + changeEnvelope; maxBytes > 0 && len(changes) > 0 && bytes+size > maxBytes {
 			bytes = maxBytes
 			return nil
 		}
-		bytes += len(c.Data) + 300
+		bytes += len(c.Data) + changeEnvelope
 		changes = append(changes, c)
 		return nil
 	}

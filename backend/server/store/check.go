@@ -58,6 +58,9 @@ func (s *Store) Check(ctx context.Context) (list []Difference, err error) {
 			}
 		}
 	}
+	if s.disturbed() {
+		return nil, chat.Errorf(chat.CodeConflict, "The database was opened by another program during the check. Check once more.")
+	}
 	return c.list, nil
 }
 
@@ -333,6 +336,9 @@ func (c *checker) thread(x stored) error {
 		return err
 	}
 	id := x.ID.String()
+	if err := c.files(x.ID, messages); err != nil {
+		return err
+	}
 	in := int64(0)
 	for i, m := range messages {
 		if m.FromCustomer() {
@@ -366,6 +372,35 @@ func (c *checker) thread(x stored) error {
 		c.differ("conversation", id, "preview", fmt.Sprint(len(x.Preview), " bytes"), fmt.Sprint("another text of ", len(want.Preview), " bytes"))
 	}
 	return nil
+}
+
+// files proves the list of a thread's files: by it is decided who may have one.
+func (c *checker) files(conv chat.ConversationID, messages []chat.Message) error {
+	type place struct {
+		sha    string
+		number int64
+	}
+	want := map[place]bool{}
+	for i := range messages {
+		for _, sha := range filesOf(&messages[i]) {
+			want[place{sha, messages[i].Number}] = true
+		}
+	}
+	err := c.r.each("file", `select sha256, number from message_file where workspace_id = ? and conversation_id = ?`, func(rows *sql.Rows) error {
+		var at place
+		if err := rows.Scan(&at.sha, &at.number); err != nil {
+			return err
+		}
+		if !want[at] {
+			c.differ("conversation", conv.String(), "file of message "+strconv.FormatInt(at.number, 10), at.sha, "none")
+		}
+		delete(want, at)
+		return nil
+	}, c.r.ws, conv.Bytes())
+	for at := range want {
+		c.differ("conversation", conv.String(), "file of message "+strconv.FormatInt(at.number, 10), "none", at.sha)
+	}
+	return err
 }
 
 // orphans finds messages without their conversation.

@@ -56,6 +56,8 @@ func TestCheckFindsPlantedDifferences(t *testing.T) {
 			{"contact", `update identity set contact_id = channel_id where contact_id = ?`, []any{c.Contact.Bytes()},
 				`update identity set contact_id = ? where contact_id = channel_id`},
 			{"search term", `update contact_term set term = 'x' where contact_id = ?`, []any{c.Contact.Bytes()}, `update contact_term set term = 'ada' where contact_id = ?`},
+			{"file of message 1", `insert into message_file (workspace_id, sha256, conversation_id, number) values (?, 'x', ?, 1)`,
+				[]any{w.ws.Bytes(), id}, `delete from message_file where workspace_id = ? and conversation_id = ?`},
 			{"number", `update message set number = number + 7 where id = ?`, []any{m.ID.Bytes()}, `update message set number = number - 7 where id = ?`},
 			{"conversation", `update message set conversation_id = workspace_id where id = ?`, []any{m.ID.Bytes()}, ""},
 		} {

@@ -220,12 +220,3 @@ func local(err error) bool {
 	}
 	return false
 }
-
-// scanError is a stored row that cannot be read as what it should be.
-type scanError struct {
-	what string
-	err  error
-}
-
-func (e *scanError) Error() string { return "read " + e.what + ": " + e.err.Error() }
-func (e *scanError) Unwrap() error { return e.err }

@@ -112,9 +112,3 @@ func (r *reader) messages(q string, size int, args ...any) ([]chat.Message, erro
 	}, args...)
 	return list, err
 }
-
-func (r *reader) file(sha string) (chat.File, error) {
-	f := chat.File{SHA256: sha}
-	err := r.row("file", `select name, type, size from file where workspace_id = ? and sha256 = ?`, []any{&f.Name, &f.Type, &f.Size}, r.ws, sha)
-	return f, err
-}

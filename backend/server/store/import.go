@@ -265,6 +265,7 @@ func (tx *Tx) importConversations(list []chat.Conversation) error {
 func (tx *Tx) importMessages(list []chat.Message) error {
 	rows := tx.bulk(`insert into message (ver, in_number, kind, author_kind, author_id, stored_at, remote_id, data,
 		workspace_id, id, conversation_id, number) values `, 12, importRows)
+	files := tx.bulk(`insert into message_file (workspace_id, sha256, conversation_id, number) values `, 4, importRows)
 	for i := range list {
 		x := &list[i]
 		x.Ver = tx.next()
@@ -276,6 +277,11 @@ func (tx *Tx) importMessages(list []chat.Message) error {
 			string(data), tx.r.ws, x.ID.Bytes(), x.Conversation.Bytes(), x.Number); err != nil {
 			return err
 		}
+		for _, sha := range filesOf(x) {
+			if err := files.add(tx.r.ws, sha, x.Conversation.Bytes(), x.Number); err != nil {
+				return err
+			}
+		}
 	}
-	return rows.end()
+	return cmp.Or(rows.end(), files.end())
 }

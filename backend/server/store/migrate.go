@@ -46,6 +46,18 @@ func tablesOf(steps []string) []string {
 	return names
 }
 
+// settled refuses a place whose schema has this version when the options ask
+// for another, and reports whether it is to be opened as it is.
+func (opt Options) settled(where string, version int, steps []string) (readOnly bool, err error) {
+	switch {
+	case version == 0 && (opt.MustExist || opt.ReadOnly):
+		return false, chat.Errorf(chat.CodeNotFound, "%s holds no data of a Parley server yet. Nothing was made there; is this the right place?", where)
+	case version < len(steps) && opt.ReadOnly:
+		return false, chat.Errorf(chat.CodeConflict, "%s was written by an older Parley. Bring it up to date first: parleyd migrate.", where)
+	}
+	return opt.ReadOnly, nil
+}
+
 func errForeign(where string) error {
 	return chat.Errorf(chat.CodeConflict, "%s is not a database of a Parley server. It was left as it is; choose another place for the data.", where)
 }

@@ -29,8 +29,8 @@ var postgresParams = map[string]string{
 	"lock_timeout": "30s", "idle_in_transaction_session_timeout": "60s", "default_transaction_isolation": "read committed",
 }
 
-func (s *Store) openPostgres(ctx context.Context, database string, steps []string) error {
-	cfg, err := pgx.ParseConfig(database)
+func (s *Store) openPostgres(ctx context.Context, opt Options, steps []string) error {
+	cfg, err := pgx.ParseConfig(opt.Database)
 	if err != nil {
 		return chat.Errorf(chat.CodeInvalid, "The database address is not a PostgreSQL URL (postgres://user:password@host/database).")
 	}
@@ -46,6 +46,15 @@ func (s *Store) openPostgres(ctx context.Context, database string, steps []strin
 	s.w = stdlib.OpenDB(*cfg)
 	s.w.SetMaxOpenConns(postgresWriters)
 	s.w.SetMaxIdleConns(postgresWriters)
+	if opt.MustExist || opt.ReadOnly {
+		version, err := inspectPostgres(ctx, s.w, where, steps)
+		if err != nil {
+			return err
+		}
+		if _, err := opt.settled(where, version, steps); err != nil {
+			return err
+		}
+	}
 	if err := migratePostgres(ctx, s.w, s.d, where, steps); err != nil {
 		return err
 	}

@@ -64,7 +64,13 @@ func (tx *Tx) createWorkspace(w chat.Workspace) error {
 		tx.r.ws, int64(tx.now), string(data)); err != nil {
 		return err
 	}
-	return tx.exec("create workspace", `insert into counter (workspace_id, head, floor, epoch) values (?, 0, 0, ?)`, tx.r.ws, newEpoch())
+	epoch := newEpoch()
+	if err := tx.exec("create workspace", `insert into counter (workspace_id, head, floor, epoch) values (?, 0, 0, ?)`, tx.r.ws, epoch); err != nil {
+		return err
+	}
+	tx.c.epoch, tx.created = epoch, true
+	tx.b.counters[tx.id] = tx.c
+	return nil
 }
 
 // PutWorkspace writes the workspace.
@@ -254,6 +260,9 @@ func (tx *Tx) PutMessage(x *chat.Message, meta Meta) error {
 	if !ok || x.RemoteID != "" {
 		tx.loose = append(tx.loose, looseMessage{len(tx.b.changes) - 1, x.Conversation, x.ID, x.RemoteID})
 	}
+	if err := tx.putParts(x, isNew); err != nil {
+		return err
+	}
 	return tx.upsert("message", isNew,
 		`insert into message (ver, in_number, kind, author_kind, author_id, stored_at, remote_id, data,
 			workspace_id, id, conversation_id, number) values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
@@ -281,7 +290,8 @@ func (tx *Tx) PutDraft(x *chat.Draft, meta Meta) error {
 		tx.r.ws, x.Conversation.Bytes(), x.Member.Bytes(), x.Ver, string(data))
 }
 
-// DeleteDraft drops a draft and leaves a tombstone. It reports whether there
+// DeleteDraft drops a draft and leaves a tombstone in the place of any earlier
+// one, so that there is one for a draft however often it is sent. It reports whether there
 // was one; nothing is logged if not.
 func (tx *Tx) DeleteDraft(conv chat.ConversationID, member chat.MemberID, meta Meta) (bool, error) {
 	n, err := tx.r.exec("delete draft", `delete from draft where workspace_id = ? and conversation_id = ? and member_id = ?`,
@@ -297,7 +307,8 @@ func (tx *Tx) DeleteDraft(conv chat.ConversationID, member chat.MemberID, meta M
 	tx.record(chat.Change{Seq: ver, Kind: chat.EntityDraft, ID: conv.String(), Op: chat.OpDelete, Brand: at.brand,
 		Conversation: conv, Member: member}, meta)
 	return true, tx.exec("put tombstone", `insert into tombstone (workspace_id, ver, kind, id, brand_id, conversation_id, member_id)
-		values (?, ?, ?, ?, ?, ?, ?)`,
+		values (?, ?, ?, ?, ?, ?, ?)
+		on conflict (workspace_id, kind, id, member_id) do update set ver = excluded.ver, brand_id = excluded.brand_id`,
 		tx.r.ws, ver, string(chat.EntityDraft), conv.String(), idArg(at.brand), conv.Bytes(), member.Bytes())
 }
 

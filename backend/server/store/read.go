@@ -132,15 +132,6 @@ func (s *Store) publicChannel(ctx context.Context, q, name string) (ws chat.Work
 	return ws, c, err
 }
 
-// File reads what is known about a stored file.
-func (s *Store) File(ctx context.Context, ws chat.WorkspaceID, sha string) (chat.File, error) {
-	r, err := s.read(ctx, ws)
-	if err != nil {
-		return chat.File{}, err
-	}
-	return r.file(sha)
-}
-
 // Messages reads a piece of a thread that the view includes, in order: before
 // a number, after one, around one, or, with none of them, the newest. It
 // covers [from, to] without holes, [0, 0] when there is nothing; head is the
@@ -177,7 +168,7 @@ func (s *Store) Messages(ctx context.Context, ws chat.WorkspaceID, view chat.Vie
 }
 
 // VisitorMessages reads what was said in a conversation in (after, to]: no
-// comments, no events.
+// comments, no events. A to before after says how short the conversation is.
 func (s *Store) VisitorMessages(ctx context.Context, ws chat.WorkspaceID, conv chat.ConversationID, after int64, limit int) (
 	to int64, msgs []chat.Message, err error) {
 	r, err := s.read(ctx, ws)
@@ -193,7 +184,7 @@ func (s *Store) VisitorMessages(ctx context.Context, ws chat.WorkspaceID, conv c
 	if err != nil {
 		return 0, nil, err
 	}
-	to = max(after, last)
+	to = last
 	if len(msgs) == limit && limit > 0 {
 		to = msgs[limit-1].Number
 	}

@@ -119,7 +119,9 @@ func (s *Store) VisitorByToken(ctx context.Context, hash []byte) (Visitor, error
 	if err != nil {
 		return Visitor{}, err
 	}
-	err = r.row("visitor", `select workspace_id, channel_id, contact_id, conversation_id, created_at from visitor where token_hash = ?`,
-		[]any{&v.Workspace, &v.Channel, &v.Contact, &v.Conversation, &v.CreatedAt}, notNull(hash))
+	var arrival sql.NullString
+	err = r.row("visitor", `select workspace_id, channel_id, contact_id, conversation_id, created_at, arrival from visitor where token_hash = ?`,
+		[]any{&v.Workspace, &v.Channel, &v.Contact, &v.Conversation, &v.CreatedAt, &arrival}, notNull(hash))
+	v.Arrival = rawJSON(arrival)
 	return v, err
 }

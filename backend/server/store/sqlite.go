@@ -47,18 +47,24 @@ func sqliteDSN(path, params string) string {
 	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: params}).String()
 }
 
-func (s *Store) openSQLite(ctx context.Context, dir string, steps []string) error {
+func (s *Store) openSQLite(ctx context.Context, opt Options, steps []string) error {
 	if err := requireFTS5(ctx); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return &chat.Error{Code: chat.CodeUnavailable, Message: "The data folder cannot be made or entered.", Cause: err}
-	}
-	path := filepath.Join(dir, databaseFile)
+	path := filepath.Join(opt.Data, databaseFile)
 	s.path = path
 	version, err := inspectSQLite(ctx, path, steps)
 	if err != nil {
 		return err
+	}
+	if done, err := opt.settled(path, version, steps); done || err != nil {
+		if err != nil {
+			return err
+		}
+		return s.readSQLite(ctx, path)
+	}
+	if err := os.MkdirAll(opt.Data, 0o700); err != nil {
+		return &chat.Error{Code: chat.CodeUnavailable, Message: "The data folder cannot be made or entered.", Cause: err}
 	}
 	if err := migrateSQLite(ctx, path, version, steps); err != nil {
 		return err
@@ -81,6 +87,35 @@ func (s *Store) openSQLite(ctx context.Context, dir string, steps []string) erro
 	s.r.SetMaxOpenConns(readers)
 	s.r.SetMaxIdleConns(readers)
 	return s.r.PingContext(ctx)
+}
+
+// readSQLite opens the file for reading and leaves no trace. Where no log of a
+// writer lies beside it, SQLite is told that there is none: it would otherwise
+// want to make one.
+func (s *Store) readSQLite(ctx context.Context, path string) (err error) {
+	params := readerPragmas
+	if _, missing := os.Lstat(path + "-wal"); errors.Is(missing, os.ErrNotExist) {
+		params += "&immutable=1"
+		if s.unshared, err = os.Stat(path); err != nil {
+			return &chat.Error{Code: chat.CodeUnavailable, Message: "The database file cannot be read.", Cause: err}
+		}
+	}
+	if s.r, err = sql.Open("sqlite3", sqliteDSN(path, params)); err != nil {
+		return err
+	}
+	s.r.SetMaxOpenConns(readers)
+	return s.r.PingContext(ctx)
+}
+
+// disturbed reports whether somebody began to write to a file that was opened
+// as if nobody would.
+func (s *Store) disturbed() bool {
+	if s.unshared == nil {
+		return false
+	}
+	now, err := os.Stat(s.path)
+	_, log := os.Lstat(s.path + "-wal")
+	return err != nil || log == nil || now.Size() != s.unshared.Size() || !now.ModTime().Equal(s.unshared.ModTime())
 }
 
 // requireFTS5 refuses a program that was built without full-text search.
@@ -107,7 +142,7 @@ func checkFTS5(used bool) error {
 func inspectSQLite(ctx context.Context, path string, steps []string) (int, error) {
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, nil
+		return 0, leftover(path)
 	}
 	if err != nil {
 		return 0, &chat.Error{Code: chat.CodeUnavailable, Message: "The database file cannot be read.", Cause: err}
@@ -134,6 +169,21 @@ func inspectSQLite(ctx context.Context, path string, steps []string) (int, error
 		return 0, errDamaged(path, fmt.Errorf("the file has %d bytes of %d", info.Size(), pages))
 	}
 	return probeSQLite(ctx, path, steps, pending, info.Size())
+}
+
+// companions are the ends of the names of what SQLite keeps beside a database.
+var companions = [...]string{"-wal", "-shm", "-journal"}
+
+// leftover refuses a place for a new database where such a file of an earlier
+// one lies: SQLite would take it for the new one's and apply it.
+func leftover(path string) error {
+	for _, end := range companions {
+		if _, err := os.Lstat(path + end); err == nil {
+			return chat.Errorf(chat.CodeConflict, "%s lies there without its database. "+
+				"It may hold the newest data: put the database back beside it, or move it away.", path+end)
+		}
+	}
+	return nil
 }
 
 // readHeader reads a file's first page without SQLite, which would touch it.

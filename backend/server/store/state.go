@@ -13,6 +13,10 @@ import (
 // what was deleted. Messages are not in it: a conversation's last number tells
 // what is missing. As with Bootstrap, the reader then catches up from the head
 // given to Begin, and the cursor continues a broken answer.
+//
+// Of conversations it gives those in the window, like Bootstrap, and older ones
+// that the reader may hold from before: else one that was resolved meanwhile
+// would stay open there for ever.
 func (s *Store) State(ctx context.Context, ws chat.WorkspaceID, view chat.View, after int64, st Stream) (next string, err error) {
 	a, at, err := s.stream(ctx, ws, view, st, stageSettings, stageContacts, stageConversations, stageDrafts, stageTombstones)
 	if err != nil {
@@ -62,6 +66,11 @@ func (a *stream) changedContacts(ver int64) error {
 		q := &query{}
 		q.add(`select k.id, k.ver, k.brand_id, k.data from contact k where k.workspace_id = ? and k.ver > ? and k.ver <= ?`, a.r.ws, ver, a.head)
 		q.brands(a.view, "k.brand_id")
+		if a.Days > 0 {
+			q.add(` and exists (select 1 from conversation c where c.workspace_id = k.workspace_id and c.contact_id = k.id`)
+			a.wanted(q)
+			q.add(`)`)
+		}
 		q.add(` order by k.ver limit ?`, int64(pageRows))
 		page, err := a.rows(chat.EntityContact, q.text.String(), q.args...)
 		if err != nil {
@@ -86,6 +95,9 @@ func (a *stream) changedConversations(ver int64) error {
 		q.add(selectPairs)
 		q.add(` where c.workspace_id = ? and c.ver > ? and c.ver <= ?`, a.r.ws, ver, a.head)
 		q.brands(a.view, "c.brand_id")
+		if a.Days > 0 {
+			a.wanted(q)
+		}
 		q.add(` order by c.ver limit ?`, int64(pageRows))
 		page, err := a.pairs(q)
 		if err != nil {
@@ -103,24 +115,39 @@ func (a *stream) changedConversations(ver int64) error {
 	}
 }
 
+// wanted restricts a query on conversation c to the window, and to what was
+// there at the reader's position: a thread with a message from then, or none
+// at all. What was brought in since from long ago is left out.
+func (a *stream) wanted(q *query) {
+	q.add(` and (c.last_message_at >= ? or c.status = 'open' or c.last_number = 0 or exists (select 1 from message m
+		where m.workspace_id = c.workspace_id and m.conversation_id = c.id and m.ver <= ?))`, a.since(), a.after)
+}
+
 func (a *stream) tombstones(ver int64) error {
-	var list []Row
-	err := a.r.each("tombstone", `select ver, kind, id, brand_id, conversation_id from tombstone
-		where workspace_id = ? and ver > ? and (member_id is null or member_id = ?) order by ver`, func(rows *sql.Rows) error {
-		row := Row{Op: chat.OpDelete}
-		var kind string
-		if err := rows.Scan(&row.Ver, &kind, &row.ID, &row.Brand, &row.Conversation); err != nil {
+	for {
+		q := &query{}
+		q.add(`select ver, kind, id, brand_id, conversation_id from tombstone
+			where workspace_id = ? and ver > ? and ver <= ? and (member_id is null or member_id = ?)`, a.r.ws, ver, a.head, a.view.Member.Bytes())
+		q.brands(a.view, "brand_id")
+		q.add(` order by ver limit ?`, int64(pageRows))
+		var page []Row
+		err := a.r.each("tombstone", q.text.String(), func(rows *sql.Rows) error {
+			row := Row{Op: chat.OpDelete}
+			var kind string
+			if err := rows.Scan(&row.Ver, &kind, &row.ID, &row.Brand, &row.Conversation); err != nil {
+				return err
+			}
+			row.Kind = chat.EntityKind(kind)
+			row.Cursor = a.cursor(cursor{stage: stageTombstones, ver: row.Ver})
+			page = append(page, row)
+			return nil
+		}, q.args...)
+		if err != nil {
 			return err
 		}
-		row.Kind = chat.EntityKind(kind)
-		if a.view.Sees(row.Brand) {
-			row.Cursor = a.cursor(cursor{stage: stageTombstones, ver: row.Ver})
-			list = append(list, row)
+		if err := a.emitAll(page); err != nil || a.stop != "" || len(page) < pageRows {
+			return err
 		}
-		return nil
-	}, a.r.ws, ver, a.view.Member.Bytes())
-	if err != nil {
-		return err
+		ver = page[len(page)-1].Ver
 	}
-	return a.emitAll(list)
 }

@@ -24,6 +24,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"sync"
 	"time"
 
@@ -33,12 +34,16 @@ import (
 // Store is an open database. Its methods may be called from many goroutines.
 type Store struct {
 	d    *dialect
-	w    *sql.DB   // writers
-	r    *sql.DB   // readers
-	path string    // of SQLite's file
-	conn *sql.Conn // SQLite's only writer, held from Open to Close; nil on PostgreSQL
-	now  func() chat.Time
-	log  *slog.Logger
+	w    *sql.DB // writers
+	r    *sql.DB // readers
+	path string  // of SQLite's file
+	// unshared is how SQLite's file was when it was opened without regard to
+	// others who might write to it; nil where they are regarded.
+	unshared os.FileInfo
+	conn     *sql.Conn // SQLite's only writer, held from Open to Close; nil on PostgreSQL
+	readOnly bool
+	now      func() chat.Time
+	log      *slog.Logger
 
 	mu     sync.Mutex
 	queues map[chat.WorkspaceID]*queue
@@ -57,7 +62,7 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 }
 
 func open(ctx context.Context, opt Options, steps []string) (*Store, error) {
-	s := &Store{d: &dialect{postgres: opt.Database != ""}, now: opt.Now, log: opt.Log, queues: map[chat.WorkspaceID]*queue{}}
+	s := &Store{d: &dialect{postgres: opt.Database != ""}, readOnly: opt.ReadOnly, now: opt.Now, log: opt.Log, queues: map[chat.WorkspaceID]*queue{}}
 	if s.now == nil {
 		s.now = func() chat.Time { return chat.TimeOf(time.Now()) }
 	}
@@ -66,9 +71,9 @@ func open(ctx context.Context, opt Options, steps []string) (*Store, error) {
 	}
 	var err error
 	if s.d.postgres {
-		err = s.openPostgres(ctx, opt.Database, steps)
+		err = s.openPostgres(ctx, opt, steps)
 	} else {
-		err = s.openSQLite(ctx, opt.Data, steps)
+		err = s.openSQLite(ctx, opt, steps)
 	}
 	if err != nil {
 		return nil, errors.Join(wrap("open store", err), s.closePools())

@@ -3,6 +3,7 @@ package store
 import (
 	"database/sql"
 	"encoding/json"
+	"slices"
 
 	"parley/backend/chat"
 )
@@ -11,13 +12,14 @@ import (
 // what was written before it; what it writes is seen by nobody before the
 // commit. It must not be used after its function has returned.
 type Tx struct {
-	r      reader
-	b      *batch
-	c      *counter
-	id     chat.WorkspaceID
-	now    chat.Time
-	wrote  bool
-	failed error // the first statement that failed
+	r       reader
+	b       *batch
+	c       *counter
+	id      chat.WorkspaceID
+	now     chat.Time
+	wrote   bool
+	created bool  // the workspace was made here
+	failed  error // the first statement that failed
 
 	// Messages written here whose conversation was not known yet: it gives
 	// their changes the brand, and the vendor's id its channel.
@@ -83,6 +85,35 @@ func (tx *Tx) MessageByNumber(conv chat.ConversationID, number int64) (chat.Mess
 func (tx *Tx) MessagesAfter(conv chat.ConversationID, number int64, limit int) ([]chat.Message, error) {
 	return tx.r.messages(`select data, remote_id from message where workspace_id = ? and conversation_id = ? and number > ?
 		order by number limit ?`, limit, tx.r.ws, conv.Bytes(), number, int64(limit))
+}
+
+// OthersAfter reads what was said in a conversation after a number by anybody
+// but a member: the newest messages, at most limit of them, in order. If one
+// of all of them is not the customer's, one of those is among them, however
+// many newer ones the customer has written.
+func (tx *Tx) OthersAfter(conv chat.ConversationID, number int64, member chat.MemberID, limit int) ([]chat.Message, error) {
+	others := func(more string, limit int) ([]chat.Message, error) {
+		q := &query{}
+		q.add(`select data, remote_id from message where workspace_id = ? and conversation_id = ? and number > ?
+			and kind = 'message' and not (author_kind = 'member' and author_id = ?)`, tx.r.ws, conv.Bytes(), number, member.String())
+		q.add(more)
+		q.add(` order by number desc limit ?`, int64(limit))
+		return tx.r.messages(q.text.String(), limit, q.args...)
+	}
+	list, err := others("", limit)
+	if err != nil || len(list) == 0 {
+		return list, err
+	}
+	answered := slices.ContainsFunc(list, func(m chat.Message) bool { return m.Author.Kind != chat.ActorCustomer })
+	if !answered && len(list) == limit {
+		older, err := others(` and author_kind <> 'customer'`, 1)
+		if err != nil {
+			return nil, err
+		}
+		copy(list[limit-len(older):], older)
+	}
+	slices.Reverse(list)
+	return list, nil
 }
 
 // InNumberAt counts the customer's messages up to and including a number.
@@ -186,31 +217,23 @@ func (tx *Tx) RemoteMessage(channel chat.ChannelID, remoteID string) (chat.Messa
 	return id, err == nil, err
 }
 
-// File reads what is known about a stored file.
-func (tx *Tx) File(sha string) (chat.File, error) { return tx.r.file(sha) }
-
-// PutFile records a stored file. It is no change of the log.
-func (tx *Tx) PutFile(f chat.File) error {
-	return tx.exec("put file", `insert into file (workspace_id, sha256, name, type, size, created_at) values (?, ?, ?, ?, ?, ?)
-		on conflict (workspace_id, sha256) do update set name = excluded.name, type = excluded.type, size = excluded.size`,
-		tx.r.ws, f.SHA256, f.Name, f.Type, f.Size, int64(tx.now))
-}
-
 // Visitor finds what a visitor's token stands for, in this workspace.
 func (tx *Tx) Visitor(hash []byte) (Visitor, error) {
 	v := Visitor{Workspace: tx.id, TokenHash: hash}
-	err := tx.r.row("visitor", `select channel_id, contact_id, conversation_id, created_at from visitor
-		where workspace_id = ? and token_hash = ?`, []any{&v.Channel, &v.Contact, &v.Conversation, &v.CreatedAt}, tx.r.ws, hash)
+	var arrival sql.NullString
+	err := tx.r.row("visitor", `select channel_id, contact_id, conversation_id, created_at, arrival from visitor
+		where workspace_id = ? and token_hash = ?`, []any{&v.Channel, &v.Contact, &v.Conversation, &v.CreatedAt, &arrival}, tx.r.ws, hash)
+	v.Arrival = rawJSON(arrival)
 	return v, err
 }
 
 // PutVisitor records what a visitor's token stands for. It is no change of the log.
 func (tx *Tx) PutVisitor(v Visitor) error {
-	return tx.exec("put visitor", `insert into visitor (workspace_id, token_hash, channel_id, contact_id, conversation_id, created_at)
-		values (?, ?, ?, ?, ?, ?)
+	return tx.exec("put visitor", `insert into visitor (workspace_id, token_hash, channel_id, contact_id, conversation_id, created_at, arrival)
+		values (?, ?, ?, ?, ?, ?, ?)
 		on conflict (workspace_id, token_hash) do update set channel_id = excluded.channel_id, contact_id = excluded.contact_id,
-			conversation_id = excluded.conversation_id`,
-		tx.r.ws, v.TokenHash, idArg(v.Channel), idArg(v.Contact), idArg(v.Conversation), int64(v.CreatedAt))
+			conversation_id = excluded.conversation_id, arrival = excluded.arrival`,
+		tx.r.ws, v.TokenHash, idArg(v.Channel), idArg(v.Contact), idArg(v.Conversation), int64(v.CreatedAt), jsonArg(v.Arrival))
 }
 
 func (tx *Tx) exec(op, q string, args ...any) error {

@@ -266,19 +266,26 @@ func TestVisitorsAndFiles(t *testing.T) {
 	both(t, func(t *testing.T, s *Store, _ Options) {
 		w := newWorld(t, s)
 		c := w.begin(0, "Ada")
-		v := Visitor{Workspace: w.ws, TokenHash: []byte("token"), Channel: w.channels[0].ID, CreatedAt: 3}
+		v := Visitor{Workspace: w.ws, TokenHash: []byte("token"), Channel: w.channels[0].ID, CreatedAt: 3, Arrival: json.RawMessage(`{"name":"Ada"}`)}
 		must(t, s.PutVisitor(t.Context(), v))
 		v.Contact, v.Conversation = c.Contact, c.ID
 		file := chat.File{SHA256: "abc", Name: "a.png", Type: "image/png", Size: 5}
 		w.update(func(tx *Tx) error {
 			got, err := tx.Visitor(v.TokenHash)
-			if err != nil || !got.Conversation.IsZero() || got.Channel != v.Channel {
+			if err != nil || !got.Conversation.IsZero() || got.Channel != v.Channel || string(got.Arrival) != `{"name":"Ada"}` {
 				t.Errorf("visitor %+v, %v", got, err)
 			}
+			v.Arrival = json.RawMessage(`{"name":"Ben"}`)
 			return errors.Join(tx.PutVisitor(v), tx.PutFile(file))
 		})
 		got, err := s.VisitorByToken(t.Context(), v.TokenHash)
-		if err != nil || got.Workspace != w.ws || got.Contact != c.Contact || got.Conversation != c.ID || got.CreatedAt != 3 {
+		if err != nil || got.Workspace != w.ws || got.Contact != c.Contact || got.Conversation != c.ID || got.CreatedAt != 3 ||
+			string(got.Arrival) != `{"name":"Ben"}` {
+			t.Errorf("visitor %+v, %v", got, err)
+		}
+		v.Arrival = nil
+		must(t, s.PutVisitor(t.Context(), v))
+		if got, err := s.VisitorByToken(t.Context(), v.TokenHash); err != nil || got.Arrival != nil {
 			t.Errorf("visitor %+v, %v", got, err)
 		}
 		_, err = s.VisitorByToken(t.Context(), nil)

@@ -14,6 +14,11 @@ type Options struct {
 	Data string
 	// Database is a postgres:// URL; empty means SQLite.
 	Database string
+	// MustExist refuses to make a database where there is none.
+	MustExist bool
+	// ReadOnly opens a database that is there without writing anything, so that
+	// it works in a folder that is read-only; it is not migrated.
+	ReadOnly bool
 	// Now is the clock; nil means the system's.
 	Now func() chat.Time
 	// Log receives what an operator should know; nil means slog's default.
@@ -46,6 +51,9 @@ type Visitor struct {
 	Contact      chat.ContactID
 	Conversation chat.ConversationID // zero before the first message
 	CreatedAt    chat.Time
+	// Arrival is what is known of the visitor before the first message makes
+	// contact and conversation. The store only keeps it.
+	Arrival json.RawMessage
 }
 
 // Row is one entity of a bootstrap or state answer. Cursor, when set, is where

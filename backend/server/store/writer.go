@@ -59,7 +59,18 @@ func (s *Store) Update(ctx context.Context, ws chat.WorkspaceID, fn func(tx *Tx)
 
 // CreateWorkspace makes an empty workspace with its own, empty change log.
 func (s *Store) CreateWorkspace(ctx context.Context, w chat.Workspace) error {
-	return s.submit(ctx, &job{ws: w.ID, bare: true, run: func(tx *Tx) error { return tx.createWorkspace(w) }})
+	return s.NewWorkspace(ctx, w, func(*Tx) error { return nil })
+}
+
+// NewWorkspace makes a workspace and runs fill in it, as Update does, in one
+// transaction: there is never a workspace without what fill puts into it.
+func (s *Store) NewWorkspace(ctx context.Context, w chat.Workspace, fill func(tx *Tx) error) error {
+	return s.submit(ctx, &job{ws: w.ID, bare: true, run: func(tx *Tx) error {
+		if err := tx.createWorkspace(w); err != nil {
+			return err
+		}
+		return fill(tx)
+	}})
 }
 
 func (s *Store) submit(ctx context.Context, j *job) error {
@@ -86,6 +97,9 @@ func (s *Store) enqueue(j *job) error {
 	defer s.mu.Unlock()
 	if s.closed {
 		return chat.Errorf(chat.CodeUnavailable, "The server is shutting down. Please try again.")
+	}
+	if s.readOnly {
+		return chat.Errorf(chat.CodeUnavailable, sayReadOnly)
 	}
 	key := chat.WorkspaceID{}
 	if s.d.postgres {
@@ -293,6 +307,9 @@ func (b *batch) one(j *job, shared bool) error {
 		return nil
 	}
 	*c, b.changes = before, b.changes[:changes]
+	if tx.created { // and is undone: there is nothing to count
+		delete(b.counters, j.ws)
+	}
 	if tx.failed != nil && !local(tx.failed) {
 		b.dead = wrap("update", tx.failed)
 		return err

@@ -67,19 +67,21 @@ class FakeServer {
   sessions = 0;
   fail: (n: number) => "before" | "after" | number | undefined = () => undefined;
   token = "t1";
+  refuse = 0;
 
   fetch = async (url: string, init: RequestInit): Promise<Response> => {
     const json = (status: number, body: unknown) => new Response(JSON.stringify(body), { status });
     const path = new URL(url).pathname;
     if (path.endsWith("/session")) {
       this.sessions++;
+      if (this.refuse) return json(this.refuse, { code: "forbidden", detail: "This page is not on the list of allowed origins." });
       return json(200, { visitor_token: this.token, settings: {} });
     }
     if ((init.headers as Record<string, string>)["Authorization"] !== `Visitor ${this.token}`) return json(401, { code: "unauthorized", detail: "no" });
     if (init.method === "GET") {
       const after = Number(new URL(url).searchParams.get("after"));
       const messages = [...this.said.values()].filter((m) => m.number > after);
-      return json(200, { from: after, to: Math.max(after, this.said.size), messages });
+      return json(200, { from: after, to: this.said.size, messages });
     }
     const how = this.fail(++this.posts);
     if (how === "before") throw new TypeError("no line");
@@ -110,6 +112,9 @@ class FakeSocket {
   }
   close(): void {
     this.readyState = 3;
+  }
+  end(code: number, reason: string): void {
+    this.on["close"]?.({ code, reason });
   }
   hear(frame: object): void {
     this.on["message"]?.({ data: JSON.stringify(frame) });
@@ -195,6 +200,82 @@ describe("the chat", () => {
     expect(texts(c)).toEqual(["long sent"]);
   });
 
+  test.each([400, 403, 404])("a session that is refused with %i is said in words, the text is kept", async (status) => {
+    server.refuse = status;
+    const c = open();
+    c.send("hello", []);
+    await settle();
+    expect(c.rows()[0]).toMatchObject({ state: "failed", problem: { detail: "This page is not on the list of allowed origins." } });
+    expect(c.refused?.code).toBe("forbidden");
+    expect(c.loaded).toBe(true);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(server.sessions).toBe(1); // waiting would not help
+    expect(texts(open())).toEqual(["hello waiting"]); // kept: another page may try
+    server.refuse = 0;
+    c.retry(c.outbox.entries()[0]!);
+    await settle();
+    expect(texts(c)).toEqual(["hello sent"]);
+    expect(c.refused).toBeUndefined();
+  });
+
+  test("a session that fails for a while is waited for", async () => {
+    server.refuse = 503;
+    const c = open();
+    c.send("hello", []);
+    await settle();
+    expect(texts(c)).toEqual(["hello waiting"]);
+    server.refuse = 0;
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(texts(c)).toEqual(["hello sent"]);
+  });
+
+  test("a thread that became shorter is loaded anew, what waits is kept", async () => {
+    const c = open();
+    for (const text of ["one", "two", "three"]) c.send(text, []);
+    await settle();
+    last().hear({ type: "welcome", beat: 20 });
+    for (const id of ["four", "five"]) server.said.set(id, message(server.said.size + 1, "member", id));
+    last().hear({ type: "message", from: 3, to: 5, message: message(5, "member", "five") });
+    await settle();
+    c.seen();
+    server.fail = () => "before";
+    c.send("kept", []);
+    await settle();
+    for (const id of [...server.said.keys()].slice(1)) server.said.delete(id); // restored from a backup
+    last().hear({ type: "message", from: 5, to: 1 });
+    await settle();
+    expect(texts(c)).toEqual(["one sent", "kept sending"]);
+    server.said.set("new", message(2, "member", "new"));
+    last().hear({ type: "message", from: 1, to: 2, message: message(2, "member", "new") });
+    expect(c.unread).toBe(1); // its number was seen before, it was not
+    server.fail = () => undefined;
+    await vi.advanceTimersByTimeAsync(10_000);
+    expect(texts(c)).toEqual(["one sent", "text 2 sent", "kept sent"]);
+  });
+
+  test("a pull finds out, too, that the thread is shorter", async () => {
+    const c = open();
+    for (const text of ["one", "two", "three"]) c.send(text, []);
+    await settle();
+    for (const id of [...server.said.keys()].slice(1)) server.said.delete(id);
+    last().hear({ type: "message", from: 7, to: 8, message: message(8) }); // a gap
+    await settle();
+    expect(texts(c)).toEqual(["one sent"]);
+    expect(c.thread.position).toBe(1);
+  });
+
+  test("a server that restarts says when to come back", async () => {
+    const c = open();
+    c.send("one", []);
+    await settle();
+    last().hear({ type: "welcome", beat: 20 });
+    last().end(1012, '{"retry_after":1.4}');
+    await vi.advanceTimersByTimeAsync(1_300); // by itself it would have come after half a second
+    expect(FakeSocket.all).toHaveLength(1);
+    await vi.advanceTimersByTimeAsync(200);
+    expect(FakeSocket.all).toHaveLength(2);
+  });
+
   test("a server that forgot the visitor gets a new one, nothing is lost", async () => {
     const c = open();
     c.send("one", []);
@@ -221,6 +302,27 @@ describe("the chat", () => {
     c.seen();
     expect(c.unread).toBe(0);
     expect(last().sent.at(-1)).toEqual({ type: "read", upto: 3 });
+  });
+
+  test("what the company has read is shown as seen, and stays so", async () => {
+    const c = open();
+    const seen = () => c.rows().map((r) => r.seen ?? false);
+    c.send("one", []);
+    await settle();
+    last().hear({ type: "welcome", beat: 20 });
+    server.said.set("m2", message(2));
+    last().hear({ type: "message", from: 1, to: 2, message: message(2) });
+    c.send("three", []);
+    await settle();
+    expect(seen()).toEqual([false, false, false]);
+    let drawn = 0;
+    c.onChange(() => drawn++);
+    last().hear({ type: "read", upto: 2 });
+    expect(drawn).toBe(1);
+    expect(seen()).toEqual([true, false, false]); // their own messages are not theirs to see
+    last().hear({ type: "read", upto: 3 });
+    last().hear({ type: "read", upto: 1 });
+    expect(seen()).toEqual([true, false, true]);
   });
 
   test("silence for two beats is a dead line; the next hello says where to go on", async () => {

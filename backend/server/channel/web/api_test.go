@@ -1,14 +1,18 @@
 package web_test
 
 import (
+	"bufio"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"io"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
+	"time"
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
@@ -161,12 +165,15 @@ func TestBadRequestsAreProblemsWithAField(t *testing.T) {
 		field                    string
 	}{
 		{"NUL", "POST", "/v1/visitor/messages", `{"id":"` + id + `","text":"a\u0000"}`, 400, "text"},
-		{"no UTF-8", "POST", "/v1/visitor/messages", `{"id":"` + id + `","text":"` + "\xff" + `"}`, 400, "text"},
+		{"no UTF-8", "POST", "/v1/visitor/messages", `{"id":"` + id + `","text":"` + "\xff" + `"}`, 400, "body"},
+		{"half a pair", "POST", "/v1/visitor/messages", `{"id":"` + id + `","text":"\ud800"}`, 400, "body"},
+		{"10,001 characters", "POST", "/v1/visitor/messages", `{"id":"` + id + `","text":"` + strings.Repeat("x", 10_001) + `"}`, 413, "text"},
+		{"no such asset", "GET", "/widget/asset/none.js", ``, 404, ""},
 		{"type", "POST", "/v1/visitor/messages", `{"id":"` + id + `","text":[1]}`, 400, "text"},
 		{"no JSON", "POST", "/v1/visitor/messages", `hello`, 400, "body"},
 		{"64 kB", "POST", "/v1/visitor/messages", `{"id":"` + id + `","text":"` + strings.Repeat("x", 64<<10+1) + `"}`, 413, "text"},
 		{"2 MB", "POST", "/v1/visitor/messages", strings.Repeat(" ", 2<<20), 413, ""},
-		{"unknown file", "POST", "/v1/visitor/messages", `{"id":"` + id + `","text":"","files":[{"sha256":"` + strings.Repeat("0", 64) + `","name":"x"}]}`, 400, "parts.0.sha256"},
+		{"unknown file", "POST", "/v1/visitor/messages", `{"id":"` + id + `","text":"","files":[{"sha256":"` + strings.Repeat("0", 64) + `","name":"x"}]}`, 400, "files.0.sha256"},
 		{"after", "GET", "/v1/visitor/messages?after=-1", ``, 400, "after"},
 		{"no channel", "POST", "/v1/visitor/session", `{"channel":""}`, 400, "channel"},
 		{"unknown channel", "POST", "/v1/visitor/session", `{"channel":"nope"}`, 404, ""},
@@ -259,8 +266,17 @@ func TestFilesArriveInPieces(t *testing.T) {
 	if w.StatusCode != 308 || w.Header.Get("Range") != "bytes=0-2999" {
 		t.Fatalf("first piece: %d %v %s", w.StatusCode, w.Header, body)
 	}
+	for who, want := range map[guest]string{g: "bytes=0-2999", h.guest(nil): ""} {
+		w, body := h.request("PUT", path, nil, who.auth(), "Content-Range: bytes */7000")
+		if w.StatusCode != 308 || w.Header.Get("Range") != want {
+			t.Errorf("asked for the progress: %d %v %s, want %q", w.StatusCode, w.Header, body, want)
+		}
+	}
 	if w, body := h.request("PUT", path, content[3000:], g.auth(), "Content-Range: bytes 3000-6999/7000"); w.StatusCode != 201 {
 		t.Fatalf("last piece: %d %s", w.StatusCode, body)
+	}
+	if w, body := h.request("PUT", path, nil, g.auth(), "Content-Range: bytes */7000"); w.StatusCode != 201 {
+		t.Errorf("asked whether all is there: %d %s", w.StatusCode, body)
 	}
 	if w, _ := h.request("PUT", path, content[:10], g.auth(), "Content-Range: bytes 0-99/7000"); w.StatusCode != 400 {
 		t.Errorf("a piece that is not what it says: %d", w.StatusCode)
@@ -314,4 +330,73 @@ func TestWithoutTheBuiltPagesTheServerSaysSo(t *testing.T) {
 		}
 	}
 	h.guest(nil).say("the API works all the same")
+}
+
+func TestAnotherProtocolIsRefused(t *testing.T) {
+	h := build(t, nil)
+	g := h.guest(nil)
+	w, body := h.request("GET", "/v1/visitor/messages", nil, g.auth(), "Parley-Protocol: 2")
+	if p := as[protocol.Problem](t, body); w.StatusCode != 400 || p.Code != chat.CodeInvalid || p.Field != protocol.VersionHeader {
+		t.Errorf("%d %s", w.StatusCode, body)
+	}
+	if w, body := h.request("GET", "/v1/visitor/messages", nil, g.auth(), "Parley-Protocol: 1"); w.StatusCode != 200 {
+		t.Errorf("%d %s", w.StatusCode, body)
+	}
+	conn, _, err := h.dial(http.Header{"Parley-Protocol": {"2"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if code := closed(t, conn); code != protocol.CloseTooOld {
+		t.Errorf("a socket: %d", code)
+	}
+}
+
+func TestAfterARestoreTheThreadIsShorter(t *testing.T) {
+	h := build(t, nil)
+	g := h.guest(nil)
+	if page := g.messages("7"); page.From != 7 || page.To != 0 || page.Messages == nil {
+		t.Errorf("a thread that is gone: %+v", page)
+	}
+	g.say("one")
+	g.say("two")
+	if page := g.messages("7"); page.From != 7 || page.To != 2 || len(page.Messages) != 0 {
+		t.Errorf("%+v", page)
+	}
+	s := g.live(7)
+	if f := s.until(protocol.FrameMessage); f.From != 7 || f.To != 2 || f.Message != nil {
+		t.Errorf("%+v", f)
+	}
+	g.say("three")
+	if f := s.until(protocol.FrameMessage); f.From != 2 || f.To != 3 || f.Message == nil {
+		t.Errorf("%+v", f)
+	}
+}
+
+// TestAStalledStrangerHoldsNothingUp: bodies that do not come are answered and
+// cut, and a server that stops does not wait for them.
+func TestAStalledStrangerHoldsNothingUp(t *testing.T) {
+	h := build(t, func(_ *chat.ChannelSettings, o *web.Options) { o.Patience = 100 * time.Millisecond })
+	g := h.guest(nil)
+	for _, head := range []string{
+		"POST /v1/visitor/session HTTP/1.1\r\n",
+		"POST /v1/visitor/messages HTTP/1.1\r\n" + g.auth() + "\r\n",
+		"POST /v1/visitor/messages HTTP/1.1\r\nAuthorization: Visitor nobody\r\n",
+		"PUT /v1/visitor/files/" + strings.Repeat("a", 64) + " HTTP/1.1\r\n" + g.auth() + "\r\n",
+	} {
+		conn, err := net.Dial("tcp", h.server.Listener.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+		if _, err := io.WriteString(conn, head+"Host: x\r\nContent-Length: 100\r\n\r\n{"); err != nil {
+			t.Fatal(err)
+		}
+		w, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			t.Errorf("%.40q: %v", head, err)
+		} else if w.StatusCode/100 != 4 || !w.Close {
+			t.Errorf("%.40q: %d, close %v", head, w.StatusCode, w.Close)
+		}
+		_ = conn.Close()
+	}
 }

@@ -2,13 +2,9 @@ package web
 
 import (
 	"bytes"
-	"encoding/json"
 	"errors"
 	"io"
-	"maps"
 	"net/http"
-	"slices"
-	"strings"
 	"unicode/utf8"
 
 	"parley/backend/chat"
@@ -27,41 +23,26 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, protocol.MaxBody))
 	var cut *http.MaxBytesError
-	switch {
-	case errors.As(err, &cut):
+	if errors.As(err, &cut) {
 		return nil, tooLarge
-	case err != nil:
-		return nil, &chat.Error{Code: chat.CodeInvalid, Field: "body", Message: "The request ended early.", Cause: err}
 	}
-	return body, nil
+	return body, err
 }
 
-// decode reads a JSON object into dst. What does not fit is an error that
-// names the field: bytes that are not UTF-8 (which encoding/json would replace
-// silently), wrong types, and anything that is not one object.
+// decode reads a JSON object into dst, a pointer to a struct, as members'
+// requests are read.
 func decode(body []byte, dst any) error {
-	var fields map[string]json.RawMessage
-	if err := json.Unmarshal(body, &fields); err != nil || fields == nil {
+	err := protocol.Decode(body, dst)
+	var bad *chat.Error
+	if errors.As(err, &bad) && bad.Field == "" { // nothing in it, but the whole of it
+		whole := *bad
+		whole.Field = "body"
+		return &whole
+	}
+	if err == nil && !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) { // null fits everywhere
 		return chat.Invalid("body", "A JSON object is wanted.")
 	}
-	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		if !utf8.Valid(fields[name]) {
-			return chat.Invalid(strings.ToValidUTF8(name, "�"), "The text is not valid UTF-8.")
-		}
-	}
-	if !utf8.Valid(body) {
-		return chat.Invalid("body", "The request is not valid UTF-8.")
-	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	err := d.Decode(dst)
-	var wrong *json.UnmarshalTypeError
-	switch {
-	case err == nil:
-		return nil
-	case errors.As(err, &wrong) && wrong.Field != "":
-		return chat.Invalid(wrong.Field, "A %s cannot stand here.", wrong.Value)
-	}
-	return chat.Invalid("body", "The JSON object does not have the wanted form.")
+	return err
 }
 
 // checkLine refuses text that is no single value: too long, not UTF-8, or with

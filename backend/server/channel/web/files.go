@@ -6,28 +6,16 @@ import (
 	"net/http"
 	"net/url"
 	"path"
-	"strconv"
 	"strings"
 	"time"
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
+	"parley/backend/server/body"
 	"parley/backend/server/inbox"
 )
 
 const maxFilename = 255
-
-func isSHA256(s string) bool {
-	if len(s) != 64 {
-		return false
-	}
-	for _, c := range []byte(s) {
-		if (c < '0' || c > '9') && (c < 'a' || c > 'f') {
-			return false
-		}
-	}
-	return true
-}
 
 // baseName is the last element of a name, for names that arrive with a path.
 func baseName(name string) string {
@@ -41,7 +29,7 @@ func baseName(name string) string {
 // sha256Of gives the name in the address, which is all there is to ask for.
 func sha256Of(r *http.Request) (string, error) {
 	sha := r.PathValue("sha256")
-	if !isSHA256(sha) {
+	if !chat.IsSHA256(sha) {
 		return "", chat.Invalid("sha256", "A file is named by the SHA-256 of its content, 64 hex digits.")
 	}
 	return sha, nil
@@ -78,7 +66,7 @@ func (c *Channel) putFile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	up, err := decodeUpload(r)
+	up, asks, err := decodeUpload(r)
 	if err != nil {
 		return err
 	}
@@ -92,8 +80,14 @@ func (c *Channel) putFile(w http.ResponseWriter, r *http.Request) error {
 	if err := c.limits.uploads.take(string(v.TokenHash), 1); err != nil {
 		return err
 	}
+	if asks {
+		return c.progress(w, r, v, up)
+	}
 	if err := c.limits.bytes.take(string(v.TokenHash), int(up.Length)); err != nil {
 		return err
+	}
+	if b, ok := r.Body.(*body.Body); ok {
+		b.Steady() // a large file may take long, as long as it comes
 	}
 	up.Body = http.MaxBytesReader(w, r.Body, up.Length)
 	received, done, err := c.inbox.PutFile(r.Context(), v, up)
@@ -101,21 +95,43 @@ func (c *Channel) putFile(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	if !done {
-		if received > 0 {
-			w.Header().Set("Range", fmt.Sprintf("bytes=0-%d", received-1))
-		}
-		w.WriteHeader(http.StatusPermanentRedirect)
-		return nil
+		return resume(w, received)
 	}
 	return writeJSON(w, http.StatusCreated, protocol.VisitorFile{SHA256: up.SHA256, Name: up.Name})
 }
 
-// decodeUpload reads everything about an upload but its body.
-func decodeUpload(r *http.Request) (inbox.Upload, error) {
-	up := inbox.Upload{Length: r.ContentLength, Total: r.ContentLength}
+// progress answers "Content-Range: bytes */TOTAL": how far the file has got.
+func (c *Channel) progress(w http.ResponseWriter, r *http.Request, v inbox.Visitor, up inbox.Upload) error {
+	has, err := c.inbox.HasFile(r.Context(), v, up.SHA256)
+	if err != nil {
+		return err
+	}
+	if has {
+		return writeJSON(w, http.StatusCreated, protocol.VisitorFile{SHA256: up.SHA256, Name: up.Name})
+	}
+	received, err := c.inbox.FileReceived(r.Context(), v, up.SHA256)
+	if err != nil {
+		return err
+	}
+	return resume(w, received)
+}
+
+// resume says how far an upload has got.
+func resume(w http.ResponseWriter, received int64) error {
+	if received > 0 {
+		w.Header().Set("Range", fmt.Sprintf("bytes=0-%d", received-1))
+	}
+	w.WriteHeader(http.StatusPermanentRedirect)
+	return nil
+}
+
+// decodeUpload reads everything about an upload but its body. asks is set when
+// only the progress is wanted.
+func decodeUpload(r *http.Request) (up inbox.Upload, asks bool, err error) {
+	up = inbox.Upload{Length: r.ContentLength, Total: r.ContentLength}
 	sha, err := sha256Of(r)
 	if err != nil {
-		return up, err
+		return up, false, err
 	}
 	up.SHA256 = sha
 	name := r.Header.Get("X-Filename")
@@ -123,45 +139,20 @@ func decodeUpload(r *http.Request) (inbox.Upload, error) {
 		name = plain
 	}
 	if err := checkLine("X-Filename", name, maxFilename); err != nil {
-		return up, err
+		return up, false, err
 	}
 	up.Name = baseName(name)
 	if r.ContentLength < 0 {
-		return up, chat.Invalid("Content-Length", "The size of the file must be known before it is sent.")
+		return up, false, chat.Invalid("Content-Length", "The size of the file must be known before it is sent.")
 	}
 	if s := r.Header.Get("Content-Range"); s != "" {
-		last := int64(0)
-		up.Offset, last, up.Total, err = parseContentRange(s)
-		if err != nil || last-up.Offset+1 != up.Length {
-			return up, chat.Invalid("Content-Range", "bytes FIRST-LAST/TOTAL is wanted, with FIRST-LAST as long as the body.")
-		}
-	}
-	return up, nil
-}
-
-// parseContentRange reads "bytes FIRST-LAST/TOTAL".
-func parseContentRange(s string) (first, last, total int64, err error) {
-	bad := fmt.Errorf("bad range %q", clip(s, 64))
-	rest, ok := strings.CutPrefix(s, "bytes ")
-	span, all, ok2 := strings.Cut(rest, "/")
-	a, b, ok3 := strings.Cut(span, "-")
-	if !ok || !ok2 || !ok3 {
-		return 0, 0, 0, bad
-	}
-	for _, f := range []struct {
-		text string
-		to   *int64
-	}{{a, &first}, {b, &last}, {all, &total}} {
-		n, err := strconv.ParseUint(f.text, 10, 53)
+		piece, err := protocol.ParseContentRange(s, r.ContentLength)
 		if err != nil {
-			return 0, 0, 0, bad
+			return up, false, err
 		}
-		*f.to = int64(n)
+		up.Offset, up.Total, asks = piece.First, piece.Total, piece.Asks
 	}
-	if first > last || last >= total {
-		return 0, 0, 0, bad
-	}
-	return first, last, total, nil
+	return up, asks, nil
 }
 
 // shown are the types a browser may show in place. Everything else is saved:
@@ -189,11 +180,11 @@ func (c *Channel) getFile(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	f, body, err := c.inbox.OpenFile(r.Context(), v, sha)
+	f, content, err := c.inbox.OpenFile(r.Context(), v, sha)
 	if err != nil {
 		return err
 	}
-	defer body.Close()
+	defer content.Close()
 	kind, _, err := mime.ParseMediaType(f.Type)
 	disposition := "inline"
 	if err != nil || !shown(kind) {
@@ -209,6 +200,6 @@ func (c *Channel) getFile(w http.ResponseWriter, r *http.Request) error {
 	h.Set("Cross-Origin-Resource-Policy", "same-site")
 	h.Set("Cache-Control", "private, max-age=86400, immutable")
 	h.Set("ETag", `"`+sha+`"`)
-	http.ServeContent(w, r, "", time.Time{}, body)
+	http.ServeContent(w, r, "", time.Time{}, content)
 	return nil
 }

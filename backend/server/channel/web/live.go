@@ -2,7 +2,9 @@ package web
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"net/http"
 	"strings"
 	"sync"
@@ -19,6 +21,7 @@ import (
 const (
 	maxFrameIn   = 16 << 10         // bytes of a frame from a visitor
 	writeTimeout = 10 * time.Second // for one frame; a slower reader is dropped
+	maxOddFrames = 50               // of one socket, that nobody understands
 	typingEvery  = time.Second      // how often a visitor's typing is passed on
 )
 
@@ -41,7 +44,7 @@ func (c *Channel) live(w http.ResponseWriter, r *http.Request) error {
 	if !websocket.IsWebSocketUpgrade(r) {
 		return chat.Invalid("Upgrade", "This address speaks WebSocket.")
 	}
-	s := &socket{channel: c, log: c.log, end: make(chan int, 1),
+	s := &socket{channel: c, log: c.log, end: make(chan closing, 1),
 		changed: make(chan struct{}, 1), typing: make(chan inbox.VisitorHint, 1)}
 	if !c.sockets.add(s) {
 		return &chat.Error{Code: chat.CodeUnavailable, RetryAfter: 5 * time.Second,
@@ -57,12 +60,27 @@ func (c *Channel) live(w http.ResponseWriter, r *http.Request) error {
 	defer conn.Close()
 	_ = conn.SetReadDeadline(time.Now().Add(c.hello)) // fails only on a dead connection
 	if !c.sockets.attach(s, conn) {
-		s.refuse(protocol.CloseRestarting, "")
+		s.refuse(restarting())
+		return nil
+	}
+	if otherProtocol(r) {
+		s.refuse(closing{protocol.CloseTooOld, "this server speaks protocol " + protocol.Version})
 		return nil
 	}
 	allowed := func(ch chat.Channel) bool { return !foreign || listed(ch, origin) }
 	s.run(r.Context(), strings.TrimPrefix(r.Header.Get("Authorization"), "Visitor "), allowed)
 	return nil
+}
+
+// closing is why a socket ends.
+type closing struct {
+	code   int
+	reason string
+}
+
+// restarting spreads the browsers' return over a second, as members' is.
+func restarting() closing {
+	return closing{protocol.CloseRestarting, fmt.Sprintf(`{"retry_after":%.1f}`, 0.5+rand.Float64())}
 }
 
 // socket is one open socket. Its handler's goroutine reads, one more writes.
@@ -76,10 +94,11 @@ type socket struct {
 
 	changed chan struct{}          // something may be new; one pending is enough
 	typing  chan inbox.VisitorHint // newest wins
-	end     chan int               // a closing code from outside
+	end     chan closing           // why to end, from outside
 
 	read   int64 // position in the store
 	told   int64 // the number the visitor knows of
+	seen   int64 // what the company has read, as the visitor knows it
 	status chat.Status
 }
 
@@ -94,7 +113,7 @@ func (s *socket) run(ctx context.Context, token string, allowed func(chat.Channe
 	}
 	hello, err := decodeFrame(data)
 	if err != nil || hello.Type != protocol.FrameHello {
-		s.refuse(websocket.ClosePolicyViolation, "a hello is wanted first")
+		s.refuse(closing{websocket.ClosePolicyViolation, "a hello is wanted first"})
 		return
 	}
 	if hello.Token != "" {
@@ -102,20 +121,20 @@ func (s *socket) run(ctx context.Context, token string, allowed func(chat.Channe
 	}
 	if s.visitor, err = s.channel.inbox.Visitor(ctx, token); err != nil {
 		if chat.ErrorCode(err) == chat.CodeUnauthorized {
-			s.refuse(protocol.CloseSignedOut, "unknown visitor token")
+			s.refuse(closing{protocol.CloseSignedOut, "unknown visitor token"})
 			return
 		}
 		s.log.Error("visitor socket", "error", err)
-		s.refuse(websocket.CloseTryAgainLater, "try again")
+		s.refuse(closing{websocket.CloseTryAgainLater, "try again"})
 		return
 	}
 	if !allowed(s.visitor.Channel) {
-		s.refuse(websocket.ClosePolicyViolation, "origin not allowed")
+		s.refuse(closing{websocket.ClosePolicyViolation, "origin not allowed"})
 		return
 	}
 	key := string(s.visitor.TokenHash)
 	if !s.channel.sockets.claim(s, key) {
-		s.refuse(websocket.CloseTryAgainLater, "too many connections")
+		s.refuse(closing{websocket.CloseTryAgainLater, "too many connections"})
 		return
 	}
 	defer s.channel.sockets.release(key)
@@ -134,8 +153,8 @@ func (s *socket) run(ctx context.Context, token string, allowed func(chat.Channe
 }
 
 // refuse closes a socket that has not begun.
-func (s *socket) refuse(code int, reason string) {
-	_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(code, reason),
+func (s *socket) refuse(c closing) {
+	_ = s.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(c.code, c.reason),
 		time.Now().Add(writeTimeout)) // the other side may be gone already
 }
 
@@ -185,25 +204,32 @@ func decodeFrame(data []byte) (frameIn, error) {
 	return f, nil
 }
 
-// readFrames takes what the visitor sends until the connection ends. Frames of
-// types that are not known are ignored.
+// readFrames takes what the visitor sends until the connection ends. What is
+// not understood is ignored; who sends much of it, or much at all, is cut.
 func (s *socket) readFrames(ctx context.Context) {
 	alive := func() { _ = s.conn.SetReadDeadline(time.Now().Add(3 * s.channel.beat)) }
 	alive()
 	s.conn.SetPongHandler(func(string) error { alive(); return nil })
 	frames := rate.NewLimiter(rate.Limit(s.channel.limits.frames.PerSecond), s.channel.limits.frames.Burst)
 	typing := rate.NewLimiter(rate.Every(typingEvery), 1)
-	seen := int64(0)
+	seen, odd := int64(0), 0
 	for {
 		_, data, err := s.conn.ReadMessage()
 		if err != nil {
 			return
 		}
 		alive()
-		f, err := decodeFrame(data)
-		if err != nil || !frames.Allow() {
-			s.stop(websocket.ClosePolicyViolation)
+		if !frames.Allow() {
+			s.stop(closing{websocket.ClosePolicyViolation, "too many frames"})
 			return
+		}
+		f, err := decodeFrame(data)
+		if err != nil {
+			if odd++; odd > maxOddFrames {
+				s.stop(closing{websocket.ClosePolicyViolation, "too many frames that say nothing"})
+				return
+			}
+			continue
 		}
 		switch f.Type {
 		case protocol.FrameTyping:
@@ -231,10 +257,10 @@ func (s *socket) visitorNow(ctx context.Context) inbox.Visitor {
 	return s.visitor
 }
 
-// stop asks the writer to close the socket with a code.
-func (s *socket) stop(code int) {
+// stop asks the writer to close the socket.
+func (s *socket) stop(c closing) {
 	select {
-	case s.end <- code:
+	case s.end <- c:
 	default: // it is ending already
 	}
 }
@@ -252,8 +278,8 @@ func (s *socket) write(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case code := <-s.end:
-			s.refuse(code, "")
+		case c := <-s.end:
+			s.refuse(c)
 			return
 		case <-s.changed:
 			err = s.catchUp(ctx)
@@ -282,9 +308,17 @@ func (s *socket) catchUp(ctx context.Context) error {
 			s.complain(ctx, err)
 			return nil
 		}
+		if page.To < page.From { // they have more than there is: the server was restored from an older backup
+			err := s.send(protocol.VisitorMessageFrame{Type: protocol.FrameMessage, From: page.From, To: page.To})
+			if err != nil {
+				return err
+			}
+			s.read, s.told = page.To, page.To
+			break
+		}
 		for i := range page.Messages {
 			m := &page.Messages[i]
-			if err := s.send(protocol.VisitorFrame{Type: protocol.FrameMessage, From: s.told, To: m.Number, Message: m}); err != nil {
+			if err := s.send(protocol.VisitorMessageFrame{Type: protocol.FrameMessage, From: s.told, To: m.Number, Message: m}); err != nil {
 				return err
 			}
 			s.told = m.Number
@@ -295,16 +329,22 @@ func (s *socket) catchUp(ctx context.Context) error {
 		}
 		s.read = page.To
 	}
-	status, err := s.channel.inbox.ConversationStatus(ctx, v)
+	now, err := s.channel.inbox.Standing(ctx, v)
 	if err != nil {
 		s.complain(ctx, err)
 		return nil
 	}
-	if status == s.status || status == "" {
+	if now.Read > s.seen { // never back: that a member keeps it for later is not the customer's concern
+		s.seen = now.Read
+		if err := s.send(protocol.VisitorFrame{Type: protocol.FrameRead, Upto: now.Read}); err != nil {
+			return err
+		}
+	}
+	if now.Status == s.status || now.Status == "" {
 		return nil
 	}
-	s.status = status
-	return s.send(protocol.VisitorFrame{Type: protocol.FrameState, Status: status})
+	s.status = now.Status
+	return s.send(protocol.VisitorFrame{Type: protocol.FrameState, Status: now.Status})
 }
 
 func (s *socket) complain(ctx context.Context, err error) {
@@ -313,9 +353,9 @@ func (s *socket) complain(ctx context.Context, err error) {
 	}
 }
 
-func (s *socket) send(f protocol.VisitorFrame) error {
+func (s *socket) send(frame any) error {
 	if err := s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		return err
 	}
-	return s.conn.WriteJSON(f)
+	return s.conn.WriteJSON(frame)
 }

@@ -1,6 +1,8 @@
 package web_test
 
 import (
+	"encoding/json"
+	"errors"
 	"net/http"
 	"strings"
 	"sync"
@@ -86,6 +88,36 @@ func TestTypingAndReading(t *testing.T) {
 	}
 }
 
+// TestAChannelMayKeepReceiptsToItself: with the setting off, no read frame
+// comes, neither on hello nor when a member reads; the state still does.
+func TestAChannelMayKeepReceiptsToItself(t *testing.T) {
+	for setting, want := range map[string]bool{"": true, "on": true, "off": false} {
+		t.Run("receipts "+setting, func(t *testing.T) {
+			h := build(t, func(s *chat.ChannelSettings, _ *web.Options) { s.Receipts = setting })
+			h.quick()
+			g := h.guest(nil)
+			g.say("one")
+			conv := h.conversation().ID
+			h.do(protocol.ConversationRead, protocol.ReadArgs{Conversation: conv, Upto: 1})
+			s := g.live(1)
+			g.say("two")
+			h.do(protocol.ConversationRead, protocol.ReadArgs{Conversation: conv, Upto: 2})
+			h.do(protocol.ConversationResolve, protocol.ConversationArgs{Conversation: conv})
+			came := false
+			for {
+				f := s.next()
+				came = came || f.Type == protocol.FrameRead
+				if f.Type == protocol.FrameState && f.Status == chat.StatusResolved {
+					break
+				}
+			}
+			if came != want {
+				t.Errorf("a receipt came: %v, want %v", came, want)
+			}
+		})
+	}
+}
+
 func TestSocketsThatAreRefused(t *testing.T) {
 	h := build(t, func(_ *chat.ChannelSettings, o *web.Options) {
 		o.Hello = 300 * time.Millisecond
@@ -154,6 +186,27 @@ func TestSocketsThatAreRefused(t *testing.T) {
 	}
 }
 
+func TestWhatIsNotUnderstoodIsIgnoredUnlessItIsMuch(t *testing.T) {
+	h := build(t, nil)
+	g := h.guest(nil)
+	s := g.live(0)
+	for _, odd := range []string{"hello", "[]", `{"type":7}`, `{"type":"read","upto":-1}`, `{"type":"\ud800"}`} {
+		if err := s.conn.WriteMessage(websocket.TextMessage, []byte(odd)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	g.say("still here")
+	if f := s.until(protocol.FrameMessage); f.To != 1 {
+		t.Errorf("%+v", f)
+	}
+	for range 60 {
+		_ = s.conn.WriteMessage(websocket.TextMessage, []byte("?")) // it may be closed by now
+	}
+	if code := closed(t, s.conn); code != websocket.ClosePolicyViolation {
+		t.Errorf("much of it: %d", code)
+	}
+}
+
 func TestAPageCannotUseAnotherChannelsSocket(t *testing.T) {
 	h := build(t, nil)
 	other := inbox.NewWebChannel(chat.Brand{ID: h.channel.Brand, Name: "Other"}, "Other")
@@ -197,8 +250,17 @@ func TestClosingEndsEverySocket(t *testing.T) {
 		h.web.Close()
 		close(done)
 	}()
-	if code := closed(t, s.conn); code != protocol.CloseRestarting {
-		t.Errorf("closed with %d", code)
+	_ = s.conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	var end *websocket.CloseError
+	for err == nil {
+		_, _, err = s.conn.ReadMessage()
+	}
+	var back struct {
+		RetryAfter float64 `json:"retry_after"`
+	}
+	if !errors.As(err, &end) || end.Code != protocol.CloseRestarting || json.Unmarshal([]byte(end.Text), &back) != nil ||
+		back.RetryAfter < 0.5 || back.RetryAfter > 1.5 {
+		t.Errorf("closed with %v", err)
 	}
 	select {
 	case <-done:

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -30,24 +31,19 @@ func (c *Channel) postMessage(w http.ResponseWriter, r *http.Request) error {
 	}
 	m, err := c.inbox.Say(r.Context(), v, id, parts)
 	if err != nil {
-		return err
+		return asSent(err, parts)
 	}
 	return writeJSON(w, http.StatusOK, protocol.VisitorSent{Message: c.visitorMessage(r.Context(), v, m)})
 }
 
 // decodeSend reads and checks the body of POST /v1/visitor/messages.
 func decodeSend(body []byte) (chat.MessageID, []chat.Part, error) {
-	var req struct { // protocol.VisitorSend with the id as text, so that a bad one is named
-		ID    string                 `json:"id"`
-		Text  string                 `json:"text"`
-		Files []protocol.VisitorFile `json:"files"`
-	}
+	var req protocol.VisitorSend
 	var none chat.MessageID
 	if err := decode(body, &req); err != nil {
 		return none, nil, err
 	}
-	id, err := chat.ParseID[chat.Message](req.ID)
-	if err != nil || id.IsZero() {
+	if req.ID.IsZero() {
 		return none, nil, chat.Invalid("id", "A message needs an id of its own: a UUID in its 36-character form.")
 	}
 	if err := chat.CheckText("text", req.Text, chat.MaxTextBytes); err != nil {
@@ -59,7 +55,7 @@ func decodeSend(body []byte) (chat.MessageID, []chat.Part, error) {
 	}
 	for i, f := range req.Files {
 		field := "files." + strconv.Itoa(i)
-		if !isSHA256(f.SHA256) {
+		if !chat.IsSHA256(f.SHA256) {
 			return none, nil, chat.Invalid(field+".sha256", "A file is named by the SHA-256 of its content, 64 hex digits.")
 		}
 		if err := checkLine(field+".name", f.Name, maxFilename); err != nil {
@@ -73,7 +69,35 @@ func decodeSend(body []byte) (chat.MessageID, []chat.Part, error) {
 	if len(parts) > chat.MaxParts {
 		return none, nil, chat.Invalid("files", "A message has at most %d parts.", chat.MaxParts)
 	}
-	return id, parts, nil
+	return req.ID, parts, nil
+}
+
+// asSent names the field of an error as the visitor sent it: a visitor writes
+// text and files, not parts.
+func asSent(err error, parts []chat.Part) error {
+	var e *chat.Error
+	if !errors.As(err, &e) {
+		return err
+	}
+	hasText := len(parts) > 0 && parts[0].Kind == chat.PartText
+	head, rest, _ := strings.Cut(e.Field, ".")
+	at, below, _ := strings.Cut(rest, ".")
+	i, _ := strconv.Atoi(at) // "parts" alone is about the whole of it, its text first of all
+	named := *e
+	switch {
+	case head != "parts":
+		return err
+	case hasText && i == 0:
+		named.Field = "text"
+	case rest == "":
+		named.Field = "files"
+	default:
+		if hasText {
+			i--
+		}
+		named.Field = strings.TrimSuffix("files."+strconv.Itoa(i)+"."+below, ".")
+	}
+	return &named
 }
 
 // getMessages gives everything the visitor may see after a number.

@@ -86,7 +86,7 @@ func (a asset) serve(w http.ResponseWriter, r *http.Request, cache string) {
 func (c *Channel) asset(w http.ResponseWriter, r *http.Request) {
 	a, ok := c.assets[r.PathValue("file")]
 	if !ok || r.PathValue("file") == "widget.js" {
-		http.NotFound(w, r)
+		c.problem(w, r, chat.Errorf(chat.CodeNotFound, "There is nothing at this address."))
 		return
 	}
 	cache := "no-cache"

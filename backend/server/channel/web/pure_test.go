@@ -88,7 +88,10 @@ func TestBadInputNamesItsField(t *testing.T) {
 		`{"id":"` + id + `","text":" \n\t"}`:                                                          "invalid text",
 		`{"id":"` + id + `"}`:                                                                         "invalid text",
 		`{"id":"` + id + `","text":"a\u0000b"}`:                                                       "invalid text",
-		`{"id":"` + id + `","text":"a` + "\xff" + `b"}`:                                               "invalid text",
+		`{"id":"` + id + `","text":"a` + "\xff" + `b"}`:                                               "invalid body",
+		`{"id":"` + id + `","text":"a\ud800b"}`:                                                       "invalid body",
+		`{"id":"` + id + `","text":"\ud83d\ude00"}`:                                                   "",
+		`{"id":"` + id + `","files":[{"sha256":7}]}`:                                                  "invalid files.0.sha256",
 		`{"id":"` + id + `","text":"` + strings.Repeat("x", chat.MaxTextBytes+1) + `"}`:               "too_large text",
 		`{"id":"` + id + `","files":7}`:                                                               "invalid files",
 		`{"id":"` + id + `","files":[{"sha256":"abc"}]}`:                                              "invalid files.0.sha256",
@@ -111,7 +114,8 @@ func TestBadInputNamesItsField(t *testing.T) {
 		`{"channel":"k","profile":7}`:                                                 "invalid profile",
 		`{"channel":"k","profile":{"name":7}}`:                                        "invalid profile.name",
 		`{"channel":"k","profile":{"name":"a\u0000"}}`:                                "invalid profile.name",
-		`{"channel":"k","profile":{"name":"` + "\xc3" + `"}}`:                         "invalid profile",
+		`{"channel":"k","profile":{"name":"` + "\xc3" + `"}}`:                         "invalid body",
+		`{"channel":"k","profile":{"name":"\udc00"}}`:                                 "invalid body",
 		`{"channel":"k","profile":{"email":"nobody"}}`:                                "invalid profile.email",
 		`{"channel":"k","profile":{"user_hash":"ff"}}`:                                "invalid profile.user_id",
 		`{"channel":"k","utm":{"source":7}}`:                                          "invalid utm",
@@ -132,6 +136,27 @@ func TestBadInputNamesItsField(t *testing.T) {
 	}
 }
 
+func TestFieldsAreNamedAsTheVisitorSentThem(t *testing.T) {
+	text, file := chat.TextPart("hi"), chat.Part{Kind: chat.PartFile}
+	for _, c := range []struct {
+		field string
+		parts []chat.Part
+		want  string
+	}{
+		{"parts", []chat.Part{text, file}, "text"},
+		{"parts.0.text", []chat.Part{text, file}, "text"},
+		{"parts.1.sha256", []chat.Part{text, file}, "files.0.sha256"},
+		{"parts.1.sha256", []chat.Part{file, file}, "files.1.sha256"},
+		{"parts.0", []chat.Part{file}, "files.0"},
+		{"parts", []chat.Part{file}, "files"},
+		{"id", []chat.Part{text}, "id"},
+	} {
+		if got := codeAndField(asSent(chat.Invalid(c.field, "No."), c.parts)); got != "invalid "+c.want {
+			t.Errorf("%s: %q, want %q", c.field, got, c.want)
+		}
+	}
+}
+
 func codeAndField(err error) string {
 	if err == nil {
 		return ""
@@ -147,18 +172,6 @@ func TestAddressesOfPagesAreOnlyWebAddresses(t *testing.T) {
 	}
 	if o := originOf(protocol.VisitorSession{Page: "data:text/html,x"}); o != nil {
 		t.Errorf("%+v", o)
-	}
-}
-
-func TestContentRange(t *testing.T) {
-	if a, b, n, err := parseContentRange("bytes 5-9/20"); a != 5 || b != 9 || n != 20 || err != nil {
-		t.Error(a, b, n, err)
-	}
-	for _, s := range []string{"", "bytes", "bytes 0-1", "bytes 1-0/5", "bytes 0-5/5", "bytes -1-2/5", "bytes 0-1/*",
-		"items 0-1/5", "bytes 0-1/99999999999999999999", "bytes 0x0-1/5"} {
-		if _, _, _, err := parseContentRange(s); err == nil {
-			t.Errorf("%q was accepted", s)
-		}
 	}
 }
 

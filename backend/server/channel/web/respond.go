@@ -9,22 +9,44 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/gorilla/websocket"
+
 	"parley/backend/chat"
 	"parley/backend/protocol"
 	"parley/backend/server/inbox"
 )
 
-// handle wraps a handler of the visitor API: headers every answer has, and
-// errors as problem documents.
+// handle wraps a handler of the visitor API: headers every answer has, bounds
+// on what is read, and errors as problem documents.
 func (c *Channel) handle(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(protocol.VersionHeader, protocol.Version)
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		if err := h(w, r); err != nil {
+		in := c.bodies.Take(w, r)
+		err := spoken(r)
+		if err == nil {
+			err = h(w, r)
+		}
+		in.End()
+		if err != nil {
 			c.problem(w, r, err)
 		}
 	})
+}
+
+// spoken refuses what was made for another protocol. A socket is told so by
+// its closing code.
+func spoken(r *http.Request) error {
+	if otherProtocol(r) && !websocket.IsWebSocketUpgrade(r) {
+		return chat.Invalid(protocol.VersionHeader, "This server speaks protocol %s.", protocol.Version)
+	}
+	return nil
+}
+
+func otherProtocol(r *http.Request) bool {
+	v := r.Header.Get(protocol.VersionHeader)
+	return v != "" && v != protocol.Version
 }
 
 // problem answers with the problem document of err. What is not the caller's

@@ -5,8 +5,6 @@ import (
 	"time"
 
 	"github.com/gorilla/websocket"
-
-	"parley/backend/protocol"
 )
 
 // sockets is every open socket of the channel, and the bounds on them.
@@ -85,7 +83,7 @@ func (a *sockets) close() {
 	a.mu.Lock()
 	a.closed = true
 	for s := range a.open {
-		s.stop(protocol.CloseRestarting)
+		s.stop(restarting())
 		if s.conn != nil && !s.greeted { // nobody writes yet: end the waiting for its hello
 			_ = s.conn.SetReadDeadline(time.Now())
 		}

@@ -21,6 +21,7 @@ import (
 	"time"
 
 	"parley/backend/protocol"
+	"parley/backend/server/body"
 	"parley/backend/server/inbox"
 )
 
@@ -37,6 +38,8 @@ type Options struct {
 	Beat time.Duration
 	// Hello is how long a fresh socket may take to say who it is; default 10 s.
 	Hello time.Duration
+	// Patience is how long a request's body may stall; default 30 s.
+	Patience time.Duration
 	// Address tells whom a request comes from, for the limits per address. The
 	// default is the peer of the connection; behind a proxy the server hands
 	// in what it trusts.
@@ -92,6 +95,7 @@ type Channel struct {
 	assets  assets
 	limits  limiters
 	sockets *sockets
+	bodies  *body.Bounds
 }
 
 // New makes the channel. Close it before the inbox.
@@ -122,11 +126,16 @@ func New(o Options) *Channel {
 	c.assets = readAssets(files)
 	c.limits = newLimiters(o.Limits, c.now)
 	c.sockets = newSockets(o.Limits)
+	c.bodies = body.NewBounds(o.Patience)
 	return c
 }
 
-// Close ends every socket with "restarting" and waits for them.
-func (c *Channel) Close() { c.sockets.close() }
+// Close ends every socket with "restarting" and waits for them. Requests whose
+// body stalls are not waited for any more.
+func (c *Channel) Close() {
+	c.bodies.Hurry()
+	c.sockets.close()
+}
 
 // Routes lists everything the channel answers, for the server's mux.
 func (c *Channel) Routes() []Route {

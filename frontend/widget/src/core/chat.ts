@@ -14,7 +14,10 @@ import { uuid7 } from "./uuid";
 
 export type Line = "idle" | "connecting" | "live" | "offline";
 
-export type Row = { message: Message; state: "sending" | "waiting" | "sent" | "failed"; problem?: { code: string; detail: string } };
+export type Row = { message: Message; state: "sending" | "waiting" | "sent" | "failed"; seen?: boolean; problem?: Refusal };
+
+/** What will not heal by waiting, in the server's words. */
+export type Refusal = { code: string; detail: string };
 
 export type ChatOptions = {
   base: string;
@@ -48,6 +51,8 @@ export class Chat {
   status = "";
   /** Whether everything that was there when the page opened has arrived. */
   loaded = false;
+  /** Why the server does not take this visitor, until it does. */
+  refused: Refusal | undefined;
   profile: Profile = {};
   arrival: Arrival = {};
   private readonly api: Api;
@@ -61,6 +66,8 @@ export class Chat {
   private attempt = 0;
   private typedAt = 0;
   private readSent = 0;
+  /** The number up to which the company has read, where it says so. */
+  private readUpto = 0;
 
   constructor(private readonly o: ChatOptions) {
     this.settings = o.settings;
@@ -138,9 +145,12 @@ export class Chat {
     try {
       await this.alone("session", () => this.requestSession());
     } catch (e) {
+      this.refused = e instanceof Problem && e.lasting ? { code: e.code, detail: e.message } : undefined;
+      this.loaded ||= this.refused !== undefined;
       this.later(e);
       throw e;
     }
+    this.refused = undefined;
     this.live.start();
     await this.pull().catch(() => undefined); // the socket brings it as well
     this.attempt = 0;
@@ -157,7 +167,7 @@ export class Chat {
       language: navigator.language,
       timezone: Intl.DateTimeFormat().resolvedOptions().timeZone,
     });
-    if (before && before !== answer.visitor_token) this.thread.clear();
+    if (before && before !== answer.visitor_token) this.empty();
     this.o.store.set("token", answer.visitor_token);
     this.settings = { ...this.settings, ...answer.settings };
   }
@@ -170,10 +180,24 @@ export class Chat {
     this.changed();
   }
 
+  /** Another visitor's thread begins. */
+  private empty(): void {
+    this.thread.clear();
+    this.readUpto = 0;
+  }
+
+  /** The thread ends at a number before ours: the server was restored from an older backup. */
+  private shorter(to: number): void {
+    this.empty();
+    this.readSent = 0;
+    if (this.seenNumber > to) this.o.store.set("seen", String(to));
+    this.changed();
+  }
+
   /** The server does not know this visitor: begin anew, keeping what waits. */
   private async forgotten(): Promise<void> {
     this.o.store.remove("token");
-    this.thread.clear();
+    this.empty();
     this.readSent = 0;
     this.live.stop();
     await this.open().catch(() => undefined);
@@ -190,6 +214,7 @@ export class Chat {
 
   /** Sends a refused message again. */
   retry(entry: Entry): void {
+    this.refused = undefined;
     const { problem, ...again } = entry;
     if (problem?.code === "id_reused") {
       this.outbox.remove(entry.id);
@@ -250,7 +275,7 @@ export class Chat {
   /** Tries again after a while: what the server asked for, else full jitter. */
   private later(e: unknown): void {
     const asked = e instanceof Problem ? e.retryAfter * 1000 : 0;
-    if (e instanceof Problem && !e.passing && e.status !== 401) return;
+    if (e instanceof Problem && e.lasting) return;
     clearTimeout(this.drainTimer);
     this.drainTimer = setTimeout(() => {
       if (this.outbox.next()) void this.drain();
@@ -263,9 +288,13 @@ export class Chat {
     this.pulling ??= (async () => {
       for (;;) {
         const page = await this.api.messages(this.thread.position);
+        if (page.to < page.from) {
+          this.shorter(page.to);
+          continue;
+        }
         const before = this.thread.position;
-        this.thread.apply(page);
-        if (page.messages.length === 0 || this.thread.position === before) break;
+        // One that does not fit was asked for before the thread became shorter.
+        if (this.thread.apply(page) && (page.messages.length === 0 || this.thread.position === before)) break;
       }
       this.loaded = true;
     })().finally(() => {
@@ -276,7 +305,10 @@ export class Chat {
   }
 
   private take(f: Frame): void {
-    if (f.type === "message" && f.message) {
+    if (f.type === "message" && f.to !== undefined && f.to < (f.from ?? 0)) {
+      this.shorter(f.to);
+      this.pull().catch(() => this.live.now());
+    } else if (f.type === "message" && f.message) {
       const whole = this.thread.apply({ from: f.from ?? 0, to: f.to ?? f.message.number, messages: [f.message] });
       if (!whole) this.pull().catch(() => this.live.now()); // the next hello asks for the rest
       if (f.message.author.kind !== "customer") this.typing = undefined;
@@ -290,6 +322,8 @@ export class Chat {
         this.typing = undefined;
         this.changed();
       }, ttl);
+    } else if (f.type === "read") {
+      this.readUpto = Math.max(this.readUpto, f.upto ?? 0);
     } else if (f.type === "state") {
       this.status = f.status ?? "";
     } else if (f.type === "welcome") {
@@ -323,7 +357,10 @@ export class Chat {
 
   /** The thread as it is shown: confirmed by number, then what waits. */
   rows(): Row[] {
-    const rows: Row[] = this.thread.messages().map((message) => ({ message, state: "sent" }));
+    const rows: Row[] = this.thread.messages().map((message) => ({
+      message, state: "sent",
+      ...(message.author.kind === "customer" && message.number <= this.readUpto ? { seen: true } : {}),
+    }));
     for (const e of this.outbox.entries()) {
       if (this.thread.has(e.id)) continue;
       const parts = [
@@ -331,8 +368,9 @@ export class Chat {
         ...e.files.map((f) => ({ kind: f.type.startsWith("image/") ? "image" : "file", ...f })),
       ];
       const message: Message = { id: e.id, number: 0, author: { kind: "customer" }, parts, sent_at: new Date(e.at).toISOString() };
-      const state = e.problem ? "failed" : this.line === "live" ? "sending" : "waiting";
-      rows.push({ message, state, ...(e.problem ? { problem: e.problem } : {}) });
+      const problem = e.problem ?? this.refused;
+      const state = problem ? "failed" : this.line === "live" ? "sending" : "waiting";
+      rows.push({ message, state, ...(problem ? { problem } : {}) });
     }
     return rows;
   }

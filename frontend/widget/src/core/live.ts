@@ -15,6 +15,7 @@ export type LiveHooks = {
 };
 
 const signedOut = 4001;
+const restarting = 1012;
 const tick = 5_000;
 
 export class Live {
@@ -101,7 +102,7 @@ export class Live {
       if (e.code === signedOut) {
         this.stop();
         this.hooks.unknown();
-      } else this.again();
+      } else this.again(e.code === restarting ? comeBack(e.reason) : 0);
     });
   }
 
@@ -121,10 +122,10 @@ export class Live {
     this.hooks.frame(frame);
   }
 
-  private again(): void {
+  private again(wait = 0): void {
     this.drop();
     this.turn("offline");
-    this.redial = setTimeout(() => this.dial(), retryDelay(this.attempt++));
+    this.redial = setTimeout(() => this.dial(), wait || retryDelay(this.attempt++));
   }
 
   /** Lets go of the socket without waiting for a closing handshake. */
@@ -139,5 +140,15 @@ export class Live {
     if (this.state === state) return;
     this.state = state;
     this.hooks.state(state);
+  }
+}
+
+/** When a server that restarts wants us back, in milliseconds; 0 if it does not say. */
+function comeBack(reason: string): number {
+  try {
+    const seconds = (JSON.parse(reason) as { retry_after?: number }).retry_after ?? 0;
+    return seconds > 0 && seconds <= 600 ? seconds * 1000 : 0;
+  } catch {
+    return 0;
   }
 }

@@ -57,6 +57,7 @@ export type Frame = {
   to?: number;
   name?: string;
   ttl?: number;
+  upto?: number;
   status?: string;
   beat?: number;
 };
@@ -79,6 +80,11 @@ export class Problem extends Error {
   /** Whether the same request may succeed later. */
   get passing(): boolean {
     return this.status === 0 || this.status === 408 || this.status === 425 || this.status === 429 || this.status >= 500;
+  }
+
+  /** Whether waiting will not help; a visitor who is not known begins anew. */
+  get lasting(): boolean {
+    return !this.passing && this.status !== 401;
   }
 }
 

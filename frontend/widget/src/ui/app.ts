@@ -136,8 +136,9 @@ export class App {
     this.composer.draw();
     const offline = !navigator.onLine;
     const broken = offline || chat.line === "offline" || (chat.line === "connecting" && chat.outbox.next() !== undefined);
-    this.notice.hidden = !broken;
-    setText(this.notice, !broken ? "" : offline ? w.offline : w.reconnecting);
+    const refused = offline ? undefined : chat.refused;
+    this.notice.hidden = !broken && !refused;
+    setText(this.notice, refused ? refused.detail || w.refused : !broken ? "" : offline ? w.offline : w.reconnecting);
     setText(this.subtitle, broken ? w.connecting : chat.line === "connecting" ? w.connecting : chat.line === "live" ? w.online : "");
     this.subtitle.dataset["line"] = broken ? "offline" : chat.line;
     this.drawTyping();

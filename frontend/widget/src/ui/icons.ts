@@ -10,6 +10,7 @@ export const file = "M14 3H7a2 2 0 0 0-2 2v14a2 2 0 0 0 2 2h10a2 2 0 0 0 2-2V8l-
 export const save = "M12 4v11m0 0 4.5-4.5M12 15l-4.5-4.5M5 20h14";
 export const play = "M8 5.5v13l10.5-6.5L8 5.5Z";
 export const check = "m5 12.5 4.5 4.5L19 7.5";
+export const checks = "m2.5 12.5 4 4.5L15 7.5M12 16.5l.5.5L21 7.5";
 export const clock = "M12 7v5l3 2m6-2a9 9 0 1 1-18 0 9 9 0 0 1 18 0Z";
 export const alert = "M12 8v5m0 3.2v.3M21 12a9 9 0 1 1-18 0 9 9 0 0 1 18 0Z";
 export const retry = "M4 12a8 8 0 0 1 13.7-5.6L20 8.5M20 4v4.5h-4.5M20 12a8 8 0 0 1-13.7 5.6L4 15.5M4 20v-4.5h4.5";

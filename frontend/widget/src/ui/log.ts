@@ -210,7 +210,7 @@ export class Log {
     const m = row.message;
     const at = timeOf(row);
     const language = this.media.language;
-    const state = `${row.state}${last}${at}${m.edited_at ?? ""}${row.problem?.detail ?? ""}`;
+    const state = `${row.state}${row.seen ?? ""}${last}${at}${m.edited_at ?? ""}${row.problem?.detail ?? ""}`;
     if (kept.meta.dataset["state"] === state) return;
     kept.meta.dataset["state"] = state;
     kept.meta.hidden = !last && row.state === "sent";
@@ -223,16 +223,16 @@ export class Log {
     } else {
       if (m.edited_at && !m.deleted_at) nodes.push(h("span", {}, w.edited));
       nodes.push(time);
-      if (m.author.kind === "customer") nodes.push(tick(row.state, w));
+      if (m.author.kind === "customer") nodes.push(tick(row, w));
     }
     kept.meta.replaceChildren(...nodes);
   }
 }
 
-function tick(state: Row["state"], w: Media["words"]): Node {
-  const label = state === "sent" ? w.sent : state === "sending" ? w.sending : w.waiting;
-  const el = h("span", { class: `tick ${state}`, role: "img", "aria-label": label, title: label });
-  el.append(icon(state === "sent" ? icons.check : icons.clock));
+function tick({ state, seen }: Row, w: Media["words"]): Node {
+  const label = seen ? w.seen : state === "sent" ? w.sent : state === "sending" ? w.sending : w.waiting;
+  const el = h("span", { class: `tick ${state}${seen ? " seen" : ""}`, role: "img", "aria-label": label, title: label });
+  el.append(icon(seen ? icons.checks : state === "sent" ? icons.check : icons.clock));
   return el;
 }
 

@@ -161,6 +161,7 @@ create table tombstone (
   member_id blob,
   primary key (workspace_id, ver)
 ) strict;
+create unique index tombstone_of on tombstone (workspace_id, kind, id, member_id);
 
 create table change (
   workspace_id blob not null,
@@ -202,6 +203,25 @@ create table file (
   primary key (workspace_id, sha256)
 ) strict;
 
+-- Which messages have a file as a part: who sees one of them may have it.
+create table message_file (
+  workspace_id blob not null,
+  sha256 text not null,
+  conversation_id blob not null,
+  number integer not null, -- of the message
+  primary key (workspace_id, sha256, conversation_id, number)
+--sqlite ) strict, without rowid;
+--postgres );
+create index message_file_place on message_file (workspace_id, conversation_id, number);
+
+-- Who has brought a file's content: they may have it, and send it.
+create table file_upload (
+  workspace_id blob not null,
+  sha256 text not null,
+  by_id blob not null, -- a member or a contact
+  primary key (workspace_id, sha256, by_id)
+--sqlite ) strict, without rowid;
+--postgres );
 create table session (
   workspace_id blob not null,
   id blob not null,
@@ -225,6 +245,7 @@ create table visitor (
   contact_id blob,
   conversation_id blob,
   created_at integer not null,
+  arrival text,            -- what is known before the first message
   primary key (workspace_id, token_hash),
   foreign key (workspace_id, channel_id) references channel (workspace_id, id)
 ) strict;
