@@ -53,6 +53,7 @@ func (a *App) Resend(entry string, r desktop.Resend) (desktop.OutboxEntry, error
 	return a.engine.Resend(entry, r)
 }
 
+func (a *App) Unsent() ([]desktop.UnsentEntry, error)         { return a.engine.Unsent() }
 func (a *App) Drop(entry string) (desktop.Dropped, error)     { return a.engine.Drop(entry) }
 func (a *App) MarkRead(id string, upto int64) error           { return a.engine.MarkRead(id, upto) }
 func (a *App) MarkUnread(id string) error                     { return a.engine.MarkUnread(id) }
@@ -68,6 +69,8 @@ func (a *App) SignIn(in desktop.SignIn) error                 { return a.engine.
 func (a *App) SignOut() error                                 { return a.engine.SignOut() }
 func (a *App) SwitchAccount(id string) error                  { return a.engine.SwitchAccount(id) }
 func (a *App) StartEmbedded() error                           { return a.engine.StartEmbedded() }
+func (a *App) Retry() error                                   { return a.engine.Retry() }
+func (a *App) PutMe(m desktop.MePut) error                    { return a.engine.PutMe(m) }
 func (a *App) GetSetting(key string) (json.RawMessage, error) { return a.engine.GetSetting(key) }
 
 func (a *App) PutSetting(key string, value json.RawMessage) error {

@@ -14,14 +14,16 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
 	"parley/backend/server"
 )
 
-// preferredListen is where the backend inside listens if it can, so that share
-// links stay the same; an address that was used before comes first.
+// preferredListen is where the backend inside listens from its first start on.
+// Share links contain it, so the address of the first start is kept for good;
+// while another program has it, a random one does, which is not remembered.
 const preferredListen = "127.0.0.1:8787"
 
 // embedded is the backend inside this program.
@@ -32,6 +34,7 @@ type embedded struct {
 	mu     sync.Mutex // held while starting and stopping
 	server *server.Server
 	url    string
+	moved  atomic.Bool // not where links point to
 }
 
 // Start starts the backend, or gives the address of the one that runs.
@@ -44,7 +47,7 @@ func (e *embedded) Start(ctx context.Context) (string, error) {
 	if err := os.MkdirAll(e.data, 0o700); err != nil {
 		return "", fmt.Errorf("make folder of the backend: %w", err)
 	}
-	listen := e.listen()
+	listen, home := e.listen()
 	url := "http://" + listen
 	s, err := server.New(context.WithoutCancel(ctx), server.Config{Listen: listen, Data: e.data, PublicURL: url, Log: e.log, Version: version})
 	if err != nil {
@@ -56,36 +59,51 @@ func (e *embedded) Start(ctx context.Context) (string, error) {
 		return "", errors.Join(err, s.Shutdown(stopped))
 	}
 	e.server, e.url = s, url
+	e.moved.Store(listen != home)
+	if listen != home {
+		e.log.Warn("backend on another address", "usual", home, "now", listen)
+		return url, nil
+	}
 	if err := os.WriteFile(e.remembered(), []byte(listen), 0o600); err != nil {
 		e.log.Warn("remember address of the backend", "error", err)
 	}
 	return url, nil
 }
 
+// Moved reports whether the backend had to take another address than usual.
+func (e *embedded) Moved() bool { return e.moved.Load() }
+
 func (e *embedded) remembered() string { return filepath.Join(e.data, "listen") }
 
-// listen finds an address that is free: the one of last time, the preferred
-// one, or any.
-func (e *embedded) listen() string {
+// listen finds an address that is free: the usual one, the preferred one, or
+// any; and says which one is usual.
+func (e *embedded) listen() (address, home string) {
 	last, err := os.ReadFile(e.remembered())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		e.log.Warn("read address of the backend", "error", err)
 	}
-	for _, address := range []string{strings.TrimSpace(string(last)), preferredListen, "127.0.0.1:0"} {
-		host, _, err := net.SplitHostPort(address)
-		if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsLoopback() {
-			continue
-		}
+	home = strings.TrimSpace(string(last))
+	if !onlyHere(home) {
+		home = preferredListen
+	}
+	for _, address := range []string{home, preferredListen, "127.0.0.1:0"} {
 		ln, err := net.Listen("tcp", address)
 		if err != nil {
 			continue
 		}
 		free := ln.Addr().String()
 		if ln.Close() == nil {
-			return free
+			return free, home
 		}
 	}
-	return preferredListen // its own error says what is wrong
+	return home, home // its own error says what is wrong
+}
+
+// onlyHere reports whether an address can be reached from this machine only.
+func onlyHere(address string) bool {
+	host, port, err := net.SplitHostPort(address)
+	ip := net.ParseIP(host)
+	return err == nil && ip != nil && ip.IsLoopback() && port != "0"
 }
 
 // Session signs the workspace's owner in, making both if there are none.

@@ -2,8 +2,11 @@ package main
 
 import (
 	"bytes"
+	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -66,6 +69,38 @@ func TestPagesAreStrict(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/files/x", nil))
 	if w.Header().Get("Content-Security-Policy") != "" {
 		t.Fatal("files have a policy of their own, which this one overwrites")
+	}
+}
+
+func TestLinksKeepTheirAddress(t *testing.T) {
+	busy, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	home, data := busy.Addr().String(), t.TempDir()
+	if err := os.WriteFile(filepath.Join(data, "listen"), []byte(home), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	start := func() (url string, moved bool) {
+		e := &embedded{data: data, log: slog.New(slog.DiscardHandler)}
+		url, err := e.Start(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		moved = e.Moved()
+		if err := e.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return url, moved
+	}
+	if url, moved := start(); url == "http://"+home || !moved {
+		t.Fatalf("with the address taken: %s, moved %v", url, moved)
+	}
+	if err := busy.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if url, moved := start(); url != "http://"+home || moved {
+		t.Fatalf("with the address free again: %s, moved %v, wanted %s", url, moved, home)
 	}
 }
 

@@ -405,6 +405,7 @@ func (e *engine) crash() string {
 // gate is a line to the server on which a test can answer in the server's place.
 type gate struct {
 	*httptest.Server
+	through http.Handler
 	instead atomic.Pointer[http.HandlerFunc] // nil: everything goes through
 }
 
@@ -417,7 +418,7 @@ func newGate(t testing.TB, target string) *gate {
 	through := httputil.NewSingleHostReverseProxy(to)
 	through.FlushInterval = -1
 	through.ErrorHandler = func(w http.ResponseWriter, _ *http.Request, _ error) { panic(http.ErrAbortHandler) }
-	g := &gate{}
+	g := &gate{through: through}
 	g.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if h := g.instead.Load(); h != nil {
 			(*h)(w, r)

@@ -14,7 +14,8 @@ import (
 
 const (
 	draftRest  = time.Second     // of the keys before a draft goes to the server
-	draftRetry = 5 * time.Second // after a failure
+	draftRetry = 5 * time.Second // after a failure, then doubling
+	draftSlow  = 5 * time.Minute // at most
 )
 
 // drafts keeps unsent text: in local.db with each change, on the server once
@@ -27,6 +28,17 @@ type drafts struct {
 	done chan struct{}
 	// view is the local drafts by conversation; each map never changes.
 	view atomic.Pointer[map[chat.ConversationID]cache.Draft]
+	// tries are the drafts on their way to the server; owned by run.
+	tries map[chat.ConversationID]try
+}
+
+// try is one text on its way to the server. However often that fails, it is
+// one command: the server must not note it again and again.
+type try struct {
+	id      chat.CommandID
+	text    string
+	comment bool
+	failed  int
 }
 
 type draftOp interface{ draftOp() }
@@ -35,6 +47,10 @@ type (
 	saveDraft struct {
 		draft cache.Draft
 		reply chan error
+	}
+	dropDraft struct {
+		conversation chat.ConversationID
+		reply        chan dropped
 	}
 	// sentDraft: the draft became a message; local.db has dropped it already.
 	sentDraft  struct{ conversation chat.ConversationID }
@@ -47,16 +63,22 @@ type (
 )
 
 func (saveDraft) draftOp()  {}
+func (dropDraft) draftOp()  {}
 func (sentDraft) draftOp()  {}
 func (wakeDrafts) draftOp() {}
 func (sentAway) draftOp()   {}
+
+type dropped struct {
+	text string
+	err  error
+}
 
 func openDrafts(s *session) (*drafts, error) {
 	kept, err := s.local.Drafts(s.ctx)
 	if err != nil {
 		return nil, err
 	}
-	d := &drafts{s: s, ops: make(chan draftOp), done: make(chan struct{})}
+	d := &drafts{s: s, ops: make(chan draftOp), done: make(chan struct{}), tries: map[chat.ConversationID]try{}}
 	all := map[chat.ConversationID]cache.Draft{}
 	due := map[chat.ConversationID]time.Time{}
 	for _, x := range kept {
@@ -82,7 +104,8 @@ func (d *drafts) post(x draftOp) bool {
 	}
 }
 
-// save keeps a draft; it is on disk on return.
+// save keeps a draft; it is on disk on return. One that is Synced stays on this
+// device.
 func (d *drafts) save(x cache.Draft) error {
 	reply := make(chan error, 1)
 	if !d.post(saveDraft{x, reply}) {
@@ -93,6 +116,20 @@ func (d *drafts) save(x cache.Draft) error {
 		return err
 	case <-d.done:
 		return errClosing
+	}
+}
+
+// drop forgets this device's draft for good and gives its text back.
+func (d *drafts) drop(c chat.ConversationID) (string, error) {
+	reply := make(chan dropped, 1)
+	if !d.post(dropDraft{c, reply}) {
+		return "", errClosing
+	}
+	select {
+	case x := <-reply:
+		return x.text, x.err
+	case <-d.done:
+		return "", errClosing
 	}
 }
 
@@ -148,7 +185,7 @@ func (d *drafts) run(due map[chat.ConversationID]time.Time) {
 				continue
 			}
 			x, ok := d.local(c)
-			if !ok || x.Synced {
+			if !ok || x.Synced || chat.CheckText("text", x.Text, chat.MaxTextBytes) != nil { // what the server cannot take stays here
 				delete(due, c)
 				continue
 			}
@@ -158,10 +195,29 @@ func (d *drafts) run(due map[chat.ConversationID]time.Time) {
 				continue
 			}
 			flying = true
-			go func() { back <- d.send(x) }()
+			id := d.try(x)
+			go func() { back <- d.send(x, id) }()
 		}
 		timer.Reset(next)
 	}
+}
+
+// try gives the command's id for a draft: the same for the same text.
+func (d *drafts) try(x cache.Draft) chat.CommandID {
+	t, ok := d.tries[x.Conversation]
+	if !ok || t.text != x.Text || t.comment != x.Comment {
+		t = try{id: chat.NewID[chat.Command](), text: x.Text, comment: x.Comment}
+		d.tries[x.Conversation] = t
+	}
+	return t.id
+}
+
+// again puts off a draft that could not be brought to the server.
+func (d *drafts) again(c chat.ConversationID, due map[chat.ConversationID]time.Time) {
+	t := d.tries[c]
+	due[c] = time.Now().Add(min(draftRetry<<min(t.failed, 10), draftSlow))
+	t.failed++
+	d.tries[c] = t
 }
 
 func (d *drafts) textWaits(c chat.ConversationID) bool {
@@ -180,15 +236,29 @@ func (d *drafts) take(op draftOp, due map[chat.ConversationID]time.Time) {
 		if err == nil {
 			old, had := d.local(op.draft.Conversation)
 			d.set(op.draft)
-			due[op.draft.Conversation] = time.Now().Add(draftRest)
+			if !op.draft.Synced {
+				due[op.draft.Conversation] = time.Now().Add(draftRest)
+			}
 			if (op.draft.Text == "") != (!had || old.Text == "") {
 				d.s.e.tell.list(op.draft.Conversation.String())
 			}
 		}
 		op.reply <- err
+	case dropDraft:
+		x, ok := d.local(op.conversation)
+		if !ok || x.Text == "" {
+			op.reply <- dropped{err: chat.Errorf(chat.CodeNotFound, "This draft is no longer here.")}
+			return
+		}
+		err := d.s.local.DropDraft(d.s.ctx, op.conversation)
+		if err == nil {
+			d.forget(op.conversation, due)
+			d.s.e.tell.state()
+			d.s.e.tell.list(op.conversation.String())
+		}
+		op.reply <- dropped{x.Text, err}
 	case sentDraft:
-		d.unset(op.conversation)
-		delete(due, op.conversation)
+		d.forget(op.conversation, due)
 		d.s.e.tell.list(op.conversation.String())
 	case wakeDrafts:
 		for c := range due {
@@ -197,9 +267,15 @@ func (d *drafts) take(op draftOp, due map[chat.ConversationID]time.Time) {
 	}
 }
 
-// send brings one draft to the server. Each try is a command of its own: the
-// newest text counts, whatever became of the ones before.
-func (d *drafts) send(x cache.Draft) sentAway {
+func (d *drafts) forget(c chat.ConversationID, due map[chat.ConversationID]time.Time) {
+	d.unset(c)
+	delete(due, c)
+	delete(d.tries, c)
+}
+
+// send brings one draft to the server. Each text is a command of its own: the
+// newest counts, whatever became of the ones before.
+func (d *drafts) send(x cache.Draft, id chat.CommandID) sentAway {
 	kind, args := protocol.DraftPut, any(protocol.DraftPutArgs{Conversation: x.Conversation, Text: x.Text, Comment: x.Comment})
 	if x.Text == "" {
 		kind, args = protocol.DraftDrop, protocol.ConversationArgs{Conversation: x.Conversation}
@@ -210,7 +286,7 @@ func (d *drafts) send(x cache.Draft) sentAway {
 	}
 	ctx, cancel := context.WithTimeout(d.s.ctx, 20*time.Second)
 	defer cancel()
-	res, err := d.s.submit(ctx, chat.Command{ID: chat.NewID[chat.Command](), Kind: kind, Args: b})
+	res, err := d.s.submit(ctx, chat.Command{ID: id, Kind: kind, Args: b})
 	if err == nil && res.Problem == nil {
 		err = d.confirm(ctx, x, res)
 	}
@@ -236,25 +312,38 @@ func (d *drafts) returned(x sentAway, due map[chat.ConversationID]time.Time) {
 	if !ok || now.UpdatedAt != x.draft.UpdatedAt || now.Text != x.draft.Text {
 		return // changed since, or sent: that is due by itself
 	}
+	refused := x.res.Problem
 	switch {
-	case x.err != nil:
-		due[c] = time.Now().Add(draftRetry)
+	case x.err != nil, refused != nil && temporary(refused.Code):
+		d.again(c, due)
 		return
-	case x.res.Problem != nil && x.res.Problem.Code != chat.CodeNotFound:
-		// Refused (too long, no access): it stays on this device.
-		d.s.e.log.Warn("draft refused", "code", x.res.Problem.Code)
-		now.Synced = true
+	case refused != nil && now.Text != "":
+		// Refused (no access any more, the conversation is gone): whatever the
+		// reason, what somebody has typed stays on this device.
+		d.s.e.log.Warn("draft refused", "code", refused.Code)
 		if err := d.s.local.MarkDraftSynced(d.s.ctx, c, now.UpdatedAt); err != nil {
-			d.s.e.log.Warn("note draft", "error", err)
+			d.s.e.log.Warn("note draft", "error", err) // refused again after a restart: harmless
 		}
+		now.Synced = true
 		d.set(now)
 		delete(due, c)
+		delete(d.tries, c)
+		d.s.e.tell.state()
+		d.s.e.tell.list(c.String())
 		return
 	}
 	if err := d.s.local.DropDraft(d.s.ctx, c); err != nil {
-		due[c] = time.Now().Add(draftRetry)
+		d.again(c, due)
 		return
 	}
-	d.unset(c)
-	delete(due, c)
+	d.forget(c, due)
+}
+
+// temporary reports whether a refusal says nothing about the draft itself.
+func temporary(code chat.Code) bool {
+	switch code {
+	case chat.CodeUnavailable, chat.CodeInternal, chat.CodeTooMany, chat.CodeTooSoon, chat.CodeUnauthorized:
+		return true
+	}
+	return false
 }

@@ -35,6 +35,9 @@ type Embedded interface {
 	Start(ctx context.Context) (url string, err error)
 	// Session signs its owner in, making the workspace if there is none.
 	Session(ctx context.Context, device string) (protocol.SignedIn, error)
+	// Moved reports whether it had to take another address than the one that
+	// its links were shared with.
+	Moved() bool
 	// Close drains and stops it.
 	Close(ctx context.Context) error
 }
@@ -88,11 +91,17 @@ type record struct {
 	Name      string          `json:"workspace"`
 	Me        json.RawMessage `json:"me"` // as of sign-in, until the cache knows better
 	SignedOut bool            `json:"signed_out"`
+	// Revoked: the server took this device's access away. What was not sent
+	// waits in local.db until the same member signs in again.
+	Revoked bool `json:"revoked,omitempty"`
+	// Wiped: all else is gone from the disk.
+	Wiped bool `json:"wiped,omitempty"`
 }
 
 const (
 	settingAccounts = "engine.accounts"
 	settingActive   = "engine.active"
+	settingWarnings = "engine.warnings"
 )
 
 // Open opens the data folder and the account that was open last. It needs no
@@ -128,11 +137,7 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 	}
 	go e.run(st)
 	if len(st.accounts) == 0 && opt.Embedded != nil && opt.DefaultServer == "" {
-		e.helpers.Go(func() {
-			if err := e.StartEmbedded(); err != nil && run.Err() == nil {
-				e.log.Error("start embedded backend", "error", err)
-			}
-		})
+		e.helpers.Go(e.begin)
 	}
 	return e, nil
 }
@@ -206,6 +211,8 @@ type (
 		session *session
 		wipe    bool
 	}
+	// retried: the person wants the account opened that could not be.
+	retried struct{ reply chan error }
 	// damaged: a session's cache must be opened anew.
 	damaged struct{ session *session }
 	// moved: an embedded backend has another address than last time.
@@ -226,6 +233,7 @@ func (switched) event()  {}
 func (left) event()      {}
 func (ended) event()     {}
 func (damaged) event()   {}
+func (retried) event()   {}
 func (moved) event()     {}
 func (embedding) event() {}
 
@@ -236,11 +244,15 @@ type state struct {
 	warnings []Warning
 	problem  string
 	starting bool
+	wanted   string      // the account that could not be opened, and is tried again
+	tries    int         // how often that has failed
+	due      *time.Timer // for the next try
 }
 
 // restore reads the accounts and opens the one that was open last.
 func (e *Engine) restore(ctx context.Context) (*state, error) {
-	st := &state{}
+	st := &state{due: time.NewTimer(0)}
+	st.due.Stop()
 	raw, ok, err := e.device.Setting(ctx, settingAccounts)
 	if err != nil {
 		return nil, err
@@ -258,7 +270,15 @@ func (e *Engine) restore(ctx context.Context) (*state, error) {
 			return nil, fmt.Errorf("read active account: %w", err)
 		}
 	}
-	if i := st.find(active); i >= 0 {
+	if raw, ok, err = e.device.Setting(ctx, settingWarnings); err != nil {
+		return nil, err
+	} else if ok {
+		if err := json.Unmarshal(raw, &st.warnings); err != nil {
+			return nil, fmt.Errorf("read warnings: %w", err)
+		}
+	}
+	e.forgetRevoked(st)
+	if i := st.find(active); i >= 0 && !st.accounts[i].Revoked {
 		e.open(st, st.accounts[i])
 	}
 	e.publish(st)
@@ -267,12 +287,19 @@ func (e *Engine) restore(ctx context.Context) (*state, error) {
 
 func (e *Engine) run(st *state) {
 	defer close(e.done)
+	defer st.due.Stop()
 	for {
 		select {
 		case ev := <-e.events:
 			answer := e.take(st, ev)
 			e.publish(st)
 			answer()
+			e.tell.state()
+		case <-st.due.C:
+			if e.reopen(st) {
+				e.publish(st)
+				e.tell.everything()
+			}
 			e.tell.state()
 		case <-e.ctx.Done():
 			if st.session != nil {

@@ -22,6 +22,8 @@ func (b brokenBackend) Session(context.Context, string) (protocol.SignedIn, erro
 	return protocol.SignedIn{}, b.err
 }
 
+func (b brokenBackend) Moved() bool { return false }
+
 func (b brokenBackend) Close(context.Context) error { return nil }
 
 func open(t *testing.T, opt Options) *Engine {
@@ -106,11 +108,10 @@ func TestSettingsSurvive(t *testing.T) {
 
 func TestABackendThatDoesNotStartIsSaid(t *testing.T) {
 	e := open(t, Options{Data: t.TempDir(), Embedded: brokenBackend{chat.Errorf(chat.CodeUnavailable, "The disk is full.")}})
-	e.helpers.Wait()
-	s, err := e.State()
-	if err != nil || s.Connection.Status != "error" || s.Connection.Problem == nil || *s.Connection.Problem != "The disk is full." {
-		t.Fatalf("state %+v %v", s.Connection, err)
-	}
+	until(t, "the sentence", func() bool {
+		s := stateOf(t, e)
+		return s.Connection.Status == "error" && s.Connection.Problem != nil && *s.Connection.Problem == "The disk is full."
+	})
 	if err := e.StartEmbedded(); chat.ErrorMessage(err) != "The disk is full." {
 		t.Fatalf("another try: %v", err)
 	}

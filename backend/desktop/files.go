@@ -78,7 +78,10 @@ func (e *Engine) SaveFile(sha256, path string) error {
 	return nil
 }
 
-func (s *session) filesFolder() string { return filepath.Join(s.e.folder(s.account.ID), "files") }
+// filesFolder is where an account's folder keeps the contents of files.
+const filesFolder = "files"
+
+func (s *session) filesFolder() string { return filepath.Join(s.e.folder(s.account.ID), filesFolder) }
 
 // file gives the path of a file's content on this device, fetching it if need
 // be. Several who want the same file share one download.

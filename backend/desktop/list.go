@@ -72,7 +72,11 @@ func (s *session) row(ctx context.Context, r cache.ListRow, waiting *outbox.Snap
 		AssigneeName: r.AssigneeName, Draft: r.Draft}
 	pending := waiting.Of(r.ID)
 	for _, w := range pending {
-		if w.Text() {
+		switch {
+		case !w.Text():
+		case w.Problem != nil:
+			row.Refused++
+		default:
 			row.Pending++
 		}
 	}

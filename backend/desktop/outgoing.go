@@ -10,6 +10,7 @@ import (
 	"parley/backend/chat"
 	"parley/backend/desktop/cache"
 	"parley/backend/desktop/outbox"
+	"parley/backend/desktop/sync"
 	"parley/backend/protocol"
 )
 
@@ -35,7 +36,26 @@ func (s *session) submit(ctx context.Context, cmd chat.Command) (protocol.Result
 	if err != nil {
 		return protocol.Result{}, err
 	}
+	s.reached(n)
 	return res[0], nil
+}
+
+// reachedRest is how long sync has after a wake before it is woken again:
+// what it has begun must have the time to succeed.
+const reachedRest = 10 * time.Second
+
+// reached wakes sync when the server has just answered while the window still
+// shows it as out of reach: what was delivered must not stand beside "offline".
+func (s *session) reached(n *network) {
+	switch s.report.Load().Status {
+	case sync.StatusOffline, sync.StatusConnecting:
+	default:
+		return
+	}
+	now, last := int64(s.e.clock().Mono)+1, s.woken.Load()
+	if (last == 0 || now-last > int64(reachedRest)) && s.woken.CompareAndSwap(last, now) {
+		n.wake()
+	}
 }
 
 // confirm brings what an accepted command made into the cache, so that it
@@ -49,6 +69,8 @@ func (s *session) confirm(ctx context.Context, e outbox.Entry, res protocol.Resu
 			id = e.Message.String()
 		case chat.EntityContact:
 			id = e.Contact.String()
+		case chat.EntityMember:
+			id = s.me.String()
 		}
 		rows = append(rows, cache.Row{Kind: kind, ID: id, Op: chat.OpPut, Conversation: e.Conversation, Data: res.Data})
 	}
@@ -113,6 +135,8 @@ func kindOf(e outbox.Entry) chat.EntityKind {
 		return chat.EntityMessage
 	case protocol.ContactUpdate:
 		return chat.EntityContact
+	case protocol.MePut:
+		return chat.EntityMember
 	}
 	if !e.Conversation.IsZero() {
 		return chat.EntityConversation
@@ -168,7 +192,7 @@ func (o outboxStore) Load(ctx context.Context) ([]outbox.Entry, error) {
 			if e.Message, err = chat.ParseID[chat.Message](r.Entity); err != nil {
 				return nil, fmt.Errorf("load outbox: %w", err)
 			}
-		} else if e.Conversation.IsZero() {
+		} else if e.Kind == protocol.ContactUpdate {
 			if e.Contact, err = chat.ParseID[chat.Contact](r.Entity); err != nil {
 				return nil, fmt.Errorf("load outbox: %w", err)
 			}
@@ -191,7 +215,7 @@ func rowOf(e outbox.Entry) cache.Entry {
 	switch {
 	case e.Text():
 		r.Entity = e.Message.String()
-	case e.Conversation.IsZero():
+	case e.Kind == protocol.ContactUpdate:
 		r.Entity = e.Contact.String()
 	}
 	return r

@@ -59,10 +59,17 @@ func (e *Engine) stateOf(v *view) (AppState, error) {
 		st.Warnings = append(st.Warnings, Warning{Code: "keychain_missing",
 			Message: "This system has no keychain that Parley can use. Your session is kept in a file that only you can read."})
 	}
+	if e.opt.Embedded != nil && e.opt.Embedded.Moved() {
+		st.Warnings = append(st.Warnings, Warning{Code: "address_changed",
+			Message: "Another program uses the address of the backend inside Parley. Links you have shared do not work until that program ends and Parley is started again."})
+	}
 	if st.Warnings == nil {
 		st.Warnings = []Warning{}
 	}
 	for _, r := range v.accounts {
+		if r.Revoked {
+			continue // comes back when the same member signs in
+		}
 		st.Accounts = append(st.Accounts, Account{ID: r.ID, Server: r.Server, Email: r.Email, Workspace: r.Name, Kind: r.Kind,
 			Active: v.session != nil && v.session.account.ID == r.ID, SignedOut: r.SignedOut})
 	}
@@ -83,30 +90,27 @@ func (e *Engine) stateOf(v *view) (AppState, error) {
 func (s *session) state(ctx context.Context, st *AppState) error {
 	id := s.account.ID
 	st.Account = &id
-	st.Me, st.Workspace = s.account.Me, nil
-	if raw, err := s.cache.Member(ctx, s.me); err == nil {
-		st.Me = raw
-	}
+	st.Me = s.myself(ctx)
 	if raw, err := s.cache.Workspace(ctx); err == nil {
 		st.Workspace = raw
 	}
-	var err error
-	if st.Brands, err = s.cache.Brands(ctx); err != nil {
+	brands, err := s.cache.Brands(ctx)
+	if err != nil {
 		return err
 	}
 	channels, err := s.cache.Channels(ctx)
 	if err != nil {
 		return err
 	}
-	if st.Channels = channels; channels == nil {
-		st.Channels = []json.RawMessage{}
-	}
-	if st.Members, err = s.cache.Members(ctx); err != nil {
+	members, err := s.cache.Members(ctx)
+	if err != nil {
 		return err
 	}
-	if st.Cached.Conversations, err = s.size(ctx); err != nil {
+	st.Brands, st.Channels, st.Members = list(brands), list(channels), list(members)
+	if st.Cached, err = s.cached(ctx); err != nil {
 		return err
 	}
+	st.Loaded = s.cache.Loaded()
 	waiting := s.outbox.Snapshot()
 	st.Outbox = OutboxCounts{Queued: waiting.Queued, Refused: waiting.Refused}
 	st.ShareLinks = s.shareLinks(channels)
@@ -117,27 +121,12 @@ func (s *session) state(ctx context.Context, st *AppState) error {
 	return nil
 }
 
-// sizeRest is how long a count of the cache is good enough.
-const sizeRest = 5 * time.Second
-
-// counted is how many conversations are cached, and when they were counted.
-type counted struct {
-	n  int64
-	at time.Time
-}
-
-// size counts the cached conversations, but not with every look: in a large
-// cache that takes milliseconds.
-func (s *session) size(ctx context.Context) (int64, error) {
-	if last := s.counted.Load(); last != nil && last.n > 0 && time.Since(last.at) < sizeRest {
-		return last.n, nil
+// list is what the window needs where there is nothing: an empty list.
+func list(rows []json.RawMessage) []json.RawMessage {
+	if rows == nil {
+		return []json.RawMessage{}
 	}
-	stats, err := s.cache.Stats(ctx)
-	if err != nil {
-		return 0, err
-	}
-	s.counted.Store(&counted{stats.Conversations, time.Now()})
-	return stats.Conversations, nil
+	return rows
 }
 
 func connectionOf(r sync.Report) Connection {
@@ -220,6 +209,16 @@ func (e *Engine) target(id string) (*session, chat.ConversationID, error) {
 		return nil, chat.ConversationID{}, err
 	}
 	conv, err := chat.ParseID[chat.Conversation](id)
+	return s, conv, err
+}
+
+// targetOf is target for what was typed in an account: a text never ends up
+// in another one, because somebody switched while it was on its way here.
+func (e *Engine) targetOf(id, account string) (*session, chat.ConversationID, error) {
+	s, conv, err := e.target(id)
+	if err == nil && account != "" && account != s.account.ID {
+		err = chat.Errorf(chat.CodeConflict, "This was written in another account, so nothing was done. Switch back to that account first.")
+	}
 	return s, conv, err
 }
 
@@ -336,18 +335,9 @@ func run(got cache.ThreadPage, q ThreadQuery) (messages []json.RawMessage, from,
 	if lo > hi {
 		return []json.RawMessage{}, 0, 0
 	}
-	// The window's messages are all that are not in holes, in order.
-	skip, n := int64(0), from
-	for ; n < lo; n++ {
-		if !inHole(got.Holes, n) {
-			skip++
-		}
-	}
-	return messages[skip:min(skip+hi-lo+1, int64(len(messages)))], lo, hi
-}
-
-func inHole(holes [][2]int64, n int64) bool {
-	return slices.ContainsFunc(holes, func(h [2]int64) bool { return h[0] <= n && n <= h[1] })
+	first, _ := slices.BinarySearch(got.Numbers, lo)
+	last, _ := slices.BinarySearch(got.Numbers, hi+1)
+	return messages[first:last], lo, hi
 }
 
 // fill fetches what is missing and reports whether that may be hoped for.

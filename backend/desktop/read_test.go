@@ -3,6 +3,7 @@ package desktop
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 
 	"parley/backend/desktop/cache"
@@ -14,6 +15,7 @@ func window(from, to int64, holes ...[2]int64) cache.ThreadPage {
 	for n := from; n <= to; n++ {
 		if !inHole(holes, n) {
 			p.Messages = append(p.Messages, json.RawMessage(fmt.Sprint(n)))
+			p.Numbers = append(p.Numbers, n)
 		}
 	}
 	return p
@@ -60,5 +62,24 @@ func TestRunIsWhatIsNextToTheQuestion(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func inHole(holes [][2]int64, n int64) bool {
+	return slices.ContainsFunc(holes, func(h [2]int64) bool { return h[0] <= n && n <= h[1] })
+}
+
+// A deleted message may be missing without a hole: what stands around it must
+// not be taken for its neighbour.
+func TestRunDoesNotCountWhatIsDeleted(t *testing.T) {
+	page := cache.ThreadPage{From: 1, To: 9, Head: 9, Holes: [][2]int64{{1, 3}}, Numbers: []int64{4, 6, 9},
+		Messages: []json.RawMessage{json.RawMessage("4"), json.RawMessage("6"), json.RawMessage("9")}}
+	if got, from, to := run(page, ThreadQuery{}); len(got) != 3 || from != 4 || to != 9 {
+		t.Fatalf("%s %d–%d", got, from, to)
+	}
+	page.Holes = [][2]int64{{4, 5}}
+	page.Numbers, page.Messages = []int64{2, 6, 9}, []json.RawMessage{json.RawMessage("2"), json.RawMessage("6"), json.RawMessage("9")}
+	if got, from, to := run(page, ThreadQuery{}); len(got) != 2 || string(got[0]) != "6" || from != 6 || to != 9 {
+		t.Fatalf("%s %d–%d", got, from, to)
 	}
 }

@@ -37,15 +37,12 @@ type session struct {
 	net     atomic.Pointer[network] // nil until connected
 	report  atomic.Pointer[sync.Report]
 	told    atomic.Int64 // when the window last heard of the connection, monotonic
+	woken   atomic.Int64 // when an answer last woke sync, monotonic; 0: never
 	viewing atomic.Pointer[chat.ConversationID]
 	search  serverSearch
-	counted atomic.Pointer[counted]
-}
-
-// network is what a session has once it knows its server and its token.
-type network struct {
-	client *protocol.Client
-	sync   *sync.Sync
+	retry   chan struct{} // try to connect now
+	counted atomic.Pointer[cache.Stats]
+	recount chan struct{} // what is cached has changed
 }
 
 // openSession opens an account's folder; connecting goes on in the background.
@@ -55,13 +52,12 @@ func (e *Engine) openSession(r record) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open account: %w", err)
 	}
-	c, err := cache.Open(dir, cache.Options{Log: e.log})
-	if err != nil {
-		_ = local.Close() // the other error is the news
+	s := &session{e: e, account: r, me: r.Member, local: local, retry: make(chan struct{}, 1), recount: make(chan struct{}, 1)}
+	s.ctx, s.cancel = context.WithCancel(e.ctx)
+	if s.cache, err = cache.Open(dir, cache.Options{Log: e.log, OnDamage: func(error) { s.post(damaged{s}) }}); err != nil {
+		s.close()
 		return nil, fmt.Errorf("open account: %w", err)
 	}
-	s := &session{e: e, account: r, me: r.Member, cache: c, local: local}
-	s.ctx, s.cancel = context.WithCancel(e.ctx)
 	s.report.Store(&sync.Report{Status: sync.StatusConnecting})
 	if r.SignedOut {
 		s.report.Store(&sync.Report{Status: sync.StatusSignedOut})
@@ -73,6 +69,7 @@ func (e *Engine) openSession(r record) (*session, error) {
 		s.close()
 		return nil, fmt.Errorf("open account: %w", err)
 	}
+	s.spawn(s.count)
 	if !r.SignedOut {
 		s.spawn(s.connect)
 		s.spawn(s.watchNetwork)
@@ -96,8 +93,10 @@ func (s *session) close() {
 	if s.outbox != nil {
 		s.outbox.Close()
 	}
-	if err := s.cache.Close(); err != nil {
-		s.e.log.Warn("close cache", "error", err)
+	if s.cache != nil {
+		if err := s.cache.Close(); err != nil {
+			s.e.log.Warn("close cache", "error", err)
+		}
 	}
 	if err := s.local.Close(); err != nil {
 		s.e.log.Warn("close local data", "error", err)
@@ -121,66 +120,6 @@ func (s *session) post(ev event) {
 	}
 }
 
-// connect finds the server and the token and starts syncing.
-func (s *session) connect() {
-	client, err := s.reach()
-	if s.ctx.Err() != nil {
-		return
-	}
-	if err != nil {
-		s.e.log.Error("connect account", "account", s.account.ID, "error", err)
-		if chat.ErrorCode(err) == chat.CodeNotFound { // no token any more
-			s.ended(false)
-			return
-		}
-		s.reported(sync.Report{Status: sync.StatusError, Problem: chat.ErrorMessage(err)})
-		return
-	}
-	s.net.Store(&network{client, sync.Start(sync.Config{
-		Client: client, Cache: s.cache, Me: s.me, Days: bootstrapDays,
-		Changed: s.changed, Reported: s.reported, Heard: s.heard, BeforeAccess: s.beforeAccess,
-		Online: s.online, Ended: s.ended, Damaged: func(error) { s.post(damaged{s}) },
-		Clock: s.e.clock, Random: random, Log: s.e.log,
-	})})
-	s.outbox.Pause(false)
-	s.pace()
-	s.e.tell.state()
-}
-
-// reach makes a signed-in client. The embedded backend is started first.
-func (s *session) reach() (*protocol.Client, error) {
-	server := s.account.Server
-	if s.account.Kind == AccountEmbedded {
-		if s.e.opt.Embedded == nil {
-			return nil, chat.Errorf(chat.CodeUnsupported, "This program was started without a backend of its own.")
-		}
-		url, err := s.e.opt.Embedded.Start(s.ctx)
-		if err != nil {
-			return nil, err
-		}
-		server = url
-		s.post(moved{s.account.ID, url})
-	}
-	token, err := s.e.secrets.Get(secretOf(s.account.ID))
-	if chat.ErrorCode(err) == chat.CodeNotFound && s.account.Kind == AccountEmbedded {
-		// Who may read the folder owns the workspace: no password is needed.
-		got, err := s.e.opt.Embedded.Session(s.ctx, s.e.name)
-		if err != nil {
-			return nil, err
-		}
-		if got.Member.ID != s.me {
-			return nil, chat.Errorf(chat.CodeConflict, "The workspace in this folder belongs to another account.")
-		}
-		if err := s.e.secrets.Put(secretOf(s.account.ID), got.Token); err != nil {
-			return nil, err
-		}
-		token = got.Token
-	} else if err != nil {
-		return nil, err
-	}
-	return protocol.NewClient(server, token, s.e.agent())
-}
-
 // reported takes what sync says about the connection. The window hears of a
 // new status at once, of mere progress now and then.
 func (s *session) reported(r sync.Report) {
@@ -195,8 +134,11 @@ func (s *session) reported(r sync.Report) {
 
 // changed tells the window what a write to the cache has changed.
 func (s *session) changed(a cache.Applied) {
+	if a.Everything || len(a.Conversations) > 0 || len(a.Threads) > 0 {
+		s.countAgain()
+	}
 	if a.Everything {
-		s.counted.Store(nil)
+		s.counted.Store(nil) // counted by who asks next
 		s.e.tell.everything()
 		s.e.tell.state()
 		if v := s.viewing.Load(); v != nil {
@@ -287,19 +229,4 @@ func (s *session) memberName(id chat.MemberID) string {
 		return ""
 	}
 	return m.Name
-}
-
-// beforeAccess moves texts that the member may no longer send to "could not
-// send", before the cache forgets where they belonged.
-func (s *session) beforeAccess(ctx context.Context, a chat.Access) error {
-	lost, err := s.cache.ConversationsOutside(ctx, a, s.outbox.Snapshot().Conversations())
-	if err != nil || len(lost) == 0 {
-		return err
-	}
-	gone := map[chat.ConversationID]bool{}
-	for _, c := range lost {
-		gone[c] = true
-	}
-	return s.outbox.Refuse(func(e outbox.Entry) bool { return gone[e.Conversation] }, protocol.ProblemOf(
-		chat.Errorf(chat.CodeForbidden, "You may no longer write here: your access to this brand was taken away.")))
 }

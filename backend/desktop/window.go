@@ -19,6 +19,7 @@ type AppState struct {
 	Connection Connection      `json:"connection"`
 	Warnings   []Warning       `json:"warnings"`
 	ShareLinks []ShareLink     `json:"share_links"`
+	Loaded     bool            `json:"loaded"` // the first load of this account's cache is complete
 	Cached     Cached          `json:"cached"`
 	Outbox     OutboxCounts    `json:"outbox"`
 	Version    string          `json:"version"`
@@ -78,6 +79,7 @@ type ShareLink struct {
 // Cached says how much can be read without a line.
 type Cached struct {
 	Conversations int64 `json:"conversations"`
+	Readable      int64 `json:"readable"` // of them, whose newest messages are here
 }
 
 // OutboxCounts says how much is on its way.
@@ -117,6 +119,7 @@ type ListRow struct {
 	AssigneeName string          `json:"assignee_name"`
 	Draft        string          `json:"draft"`
 	Pending      int             `json:"pending"` // texts still on their way out
+	Refused      int             `json:"refused"` // texts that were refused and wait for their author
 }
 
 // ConversationView is a conversation with what stands around it.
@@ -129,10 +132,12 @@ type ConversationView struct {
 	Others       []json.RawMessage `json:"others"` // of the same contact
 }
 
-// Draft is unsent text.
+// Draft is unsent text. Account is the id of the account it was typed in;
+// empty: whichever is open.
 type Draft struct {
 	Text    string `json:"text"`
 	Comment bool   `json:"comment"`
+	Account string `json:"account,omitempty"`
 }
 
 // ThreadQuery asks for part of a thread: at most one of Before, After, Around,
@@ -170,15 +175,35 @@ type OutboxEntry struct {
 	Attempts     int               `json:"attempts"`
 }
 
-// NewMessage is what Send takes. Seen is the highest number in view.
+// UnsentEntry is text that needs its author, wherever it was meant to go.
+type UnsentEntry struct {
+	OutboxEntry
+	Label     string `json:"label"`     // of the customer; empty when that is no longer known here
+	Reachable bool   `json:"reachable"` // the conversation can still be opened
+}
+
+// KindDraft is the kind of an UnsentEntry that was never sent off.
+const KindDraft = "draft"
+
+// MePut are the member's own choices to change; absent ones stay.
+type MePut struct {
+	ReadMode *string `json:"read_mode"`
+	SendKey  *string `json:"send_key"`
+	Language *string `json:"language"`
+}
+
+// NewMessage is what Send takes. Seen is the highest number in view, Account
+// the id of the account the text was typed in (empty: whichever is open).
 type NewMessage struct {
+	Account string `json:"account,omitempty"`
 	Text    string `json:"text"`
 	Seen    int64  `json:"seen"`
 	ReplyTo string `json:"reply_to"`
 }
 
-// NewComment is what Comment takes.
+// NewComment is what Comment takes, with Account as in NewMessage.
 type NewComment struct {
+	Account  string   `json:"account,omitempty"`
 	Text     string   `json:"text"`
 	Mentions []string `json:"mentions"`
 }

@@ -15,7 +15,7 @@ import (
 // Send puts a message into the outbox. When it returns the text is on disk and
 // the draft is gone; it goes out as soon as it can.
 func (e *Engine) Send(id string, m NewMessage) (OutboxEntry, error) {
-	s, conv, err := e.target(id)
+	s, conv, err := e.targetOf(id, m.Account)
 	if err != nil {
 		return OutboxEntry{}, err
 	}
@@ -44,7 +44,7 @@ func (e *Engine) Send(id string, m NewMessage) (OutboxEntry, error) {
 
 // Comment puts an internal comment into the outbox.
 func (e *Engine) Comment(id string, c NewComment) (OutboxEntry, error) {
-	s, conv, err := e.target(id)
+	s, conv, err := e.targetOf(id, c.Account)
 	if err != nil {
 		return OutboxEntry{}, err
 	}
@@ -81,15 +81,6 @@ func (s *session) enqueue(entry outbox.Entry, args any, clearDraft bool) (outbox
 	}
 	entry.ID, entry.Args, entry.CreatedAt = chat.NewID[chat.Command](), b, s.e.now()
 	return entry, s.outbox.Add(entry, clearDraft)
-}
-
-func (s *session) readsOnReply() bool {
-	raw, err := s.cache.Member(s.ctx, s.me)
-	if err != nil {
-		raw = s.account.Me
-	}
-	var m chat.Member
-	return json.Unmarshal(raw, &m) == nil && (m.Settings.ReadMode == "" || m.Settings.ReadMode == "on_reply")
 }
 
 // Resend tries a refused text again: a new command, the same message, judged
@@ -154,23 +145,6 @@ func (e *Engine) again(old outbox.Entry, r Resend) (outbox.Entry, error) {
 	}
 	next.Args = b
 	return next, nil
-}
-
-// Drop gives a text up that was not sent and hands it back.
-func (e *Engine) Drop(entry string) (Dropped, error) {
-	s, err := e.session()
-	if err != nil {
-		return Dropped{}, err
-	}
-	id, err := chat.ParseID[chat.Command](entry)
-	if err != nil {
-		return Dropped{}, err
-	}
-	old, err := s.outbox.Drop(id)
-	if err != nil {
-		return Dropped{}, err
-	}
-	return Dropped{Text: textOf(old)}, nil
 }
 
 // MarkRead moves the read position forward to a message's number.
@@ -254,13 +228,11 @@ func (e *Engine) UpdateContact(contact string, f ContactFields) error {
 	return err
 }
 
-// SaveDraft keeps unsent text; it is on disk on return, and on the server soon.
+// SaveDraft keeps unsent text, whatever it is: what cannot be sent is refused
+// when it is sent. It is on disk on return, and on the server soon.
 func (e *Engine) SaveDraft(id string, d Draft) error {
-	s, conv, err := e.target(id)
+	s, conv, err := e.targetOf(id, d.Account)
 	if err != nil {
-		return err
-	}
-	if err := chat.CheckText("text", d.Text, chat.MaxTextBytes); err != nil {
 		return err
 	}
 	return s.drafts.save(cache.Draft{Conversation: conv, Text: d.Text, Comment: d.Comment, UpdatedAt: e.now()})

@@ -120,6 +120,7 @@ func (c *Cache) PutMessages(ctx context.Context, conversation chat.ConversationI
 			e.after = addSpan(e.after, span{from, to})
 			t.threads[conversation] = struct{}{}
 		}
+		t.heads[conv.n] = struct{}{}
 		_, err = t.exec("update conversation set last_number = ? where n = ? and last_number < ?", head, conv.n, head)
 		return err
 	})

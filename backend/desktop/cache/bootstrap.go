@@ -34,7 +34,7 @@ func (c *Cache) BeginBootstrap(ctx context.Context, b Bootstrap) error {
 			}
 		}
 		if old := t.state.Boot; old != nil && b.Cursor != "" && old.Cursor == b.Cursor && old.Epoch == b.Epoch {
-			return nil
+			return nil // what was gained since is not in the part that is here
 		}
 		b.Cursor, b.Access = "", nil
 		fresh := t.state.Epoch == "" && t.state.Boot == nil
@@ -42,10 +42,52 @@ func (c *Cache) BeginBootstrap(ctx context.Context, b Bootstrap) error {
 		t.state.Boot = &b
 		t.state.Mark++
 		if another && !fresh {
-			return t.beginEpoch()
+			if err := t.beginEpoch(); err != nil {
+				return err
+			}
+		}
+		if t.state.Boot.Sweep {
+			t.state.GainsLoaded = t.state.Gains // it loads everything there is to see
 		}
 		return nil
 	})
+}
+
+// Loaded reports whether the first load is complete: what the lists show is
+// everything, as of the position.
+func (c *Cache) Loaded() bool {
+	s := c.state.Load()
+	return s.Epoch != "" && (s.Boot == nil || !s.Boot.Sweep)
+}
+
+// Gained reports whether the member was let to see more that is not loaded
+// yet. The number is for LoadedGained.
+func (c *Cache) Gained() (n int64, open bool) {
+	s := c.state.Load()
+	return s.Gains, s.Gains > s.GainsLoaded
+}
+
+// LoadedGained notes that everything was loaded that could be seen when Gained
+// gave n.
+func (c *Cache) LoadedGained(ctx context.Context, n int64) error {
+	return c.writer.do(ctx, "note what was gained", func(t *tx) error {
+		t.state.GainsLoaded = max(t.state.GainsLoaded, min(n, t.state.Gains))
+		return nil
+	})
+}
+
+// CheckedAt is when it was last known that nothing was missing; zero: never.
+func (c *Cache) CheckedAt() chat.Time {
+	return max(c.state.Load().Checked, chat.Time(c.checked.Load()))
+}
+
+// NoteChecked notes that nothing was missing at a moment. It is kept with the
+// next write, or by SaveChecked.
+func (c *Cache) NoteChecked(at chat.Time) { c.checked.Store(int64(at)) }
+
+// SaveChecked writes what was noted.
+func (c *Cache) SaveChecked(ctx context.Context) error {
+	return c.writer.do(ctx, "save time of check", func(*tx) error { return nil })
 }
 
 // beginEpoch makes everything cached so far replaceable. No number of another
@@ -54,11 +96,16 @@ func (t *tx) beginEpoch() error {
 	t.state.Floor = t.state.Mark
 	t.state.Boot.Sweep = true
 	t.state.Position, t.state.Epoch = 0, ""
-	for _, table := range []string{"span", "tombstone"} {
-		if _, err := t.exec("delete from " + table); err != nil {
+	for _, query := range []string{
+		"delete from span",
+		"delete from tombstone",
+		"update conversation set headless = 1 where shown = 1 and headless = 0 and last_number > 0",
+	} {
+		if _, err := t.exec(query); err != nil {
 			return err
 		}
 	}
+	clear(t.spans)
 	return nil
 }
 

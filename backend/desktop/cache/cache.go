@@ -27,6 +27,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
 	"sync/atomic"
 
 	"parley/backend/chat"
@@ -50,6 +51,11 @@ type Cache struct {
 	read   *reader
 	state  atomic.Pointer[state]
 	names  atomic.Pointer[directory]
+
+	checked  atomic.Int64 // see NoteChecked
+	damage   sync.Once
+	onDamage func(error)
+	helpers  sync.WaitGroup // what onDamage runs in
 }
 
 // Open opens the cache in dir, making both where they are missing. A file that
@@ -64,7 +70,7 @@ func Open(dir string, opts Options) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open cache: %w", err)
 	}
-	c := &Cache{dir: dir, log: log, lock: lock}
+	c := &Cache{dir: dir, log: log, lock: lock, onDamage: opts.OnDamage}
 	if err := c.open(); err != nil {
 		return nil, fmt.Errorf("open cache: %w", errors.Join(err, c.Close()))
 	}
@@ -102,6 +108,7 @@ func (c *Cache) Close() error {
 	if c.writer != nil {
 		errs = append(errs, c.writer.close())
 	}
+	c.helpers.Wait() // after the writer: nothing can meet damage any more
 	if c.lock != nil {
 		errs = append(errs, c.lock.Close()) // gives the lock back
 	}

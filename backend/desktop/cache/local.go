@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	localFile  = "local.db"
-	localAppID = 0x50524c4c // "PRLL"
+	localFile   = "local.db"
+	checkFolder = "local.check" // holds the copy that is checked at opening
+	localAppID  = 0x50524c4c    // "PRLL"
 )
 
 // Each migration is one file, never changed once released; the version of a
@@ -158,8 +159,13 @@ func checkLocal(path string, newest int) error {
 	if err := checkHeader(path); err != nil {
 		return err
 	}
-	temp, err := os.MkdirTemp("", "parley-check-")
-	if err != nil {
+	// Beside it, not in the system's folder for temporary files: what was
+	// written to nobody yet stays in the folder that was chosen for it.
+	temp := filepath.Join(filepath.Dir(path), checkFolder)
+	if err := os.RemoveAll(temp); err != nil { // of a check that was killed
+		return unavailable(err)
+	}
+	if err := os.Mkdir(temp, 0o700); err != nil {
 		return unavailable(err)
 	}
 	err = checkCopy(path, filepath.Join(temp, localFile), newest)

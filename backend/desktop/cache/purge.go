@@ -10,6 +10,12 @@ import (
 // setAccess takes over what the member may see and removes everything else in
 // this same transaction, so that not even a crash shows it again.
 func (t *tx) setAccess(a chat.Access) error {
+	if before := t.state.Access; before != nil && gains(*before, a) {
+		// Kept with the access: the log goes on from here and will not name
+		// again what was there before.
+		t.state.Gains++
+		t.applied.Gained = true
+	}
 	t.state.Access = &a
 	t.applied.Access, t.applied.Everything, t.applied.Directory = &a, true, true
 	for n, id := range t.w.refIDs {
@@ -29,6 +35,17 @@ func (t *tx) setAccess(a chat.Access) error {
 	}
 	t.forget()
 	return nil
+}
+
+// gains reports whether after lets the member see what before did not.
+func gains(before, after chat.Access) bool {
+	switch {
+	case after.Revoked || len(before.Brands) == 0 && !before.Revoked:
+		return false
+	case len(after.Brands) == 0 || before.Revoked:
+		return true
+	}
+	return slices.ContainsFunc(after.Brands, func(b chat.BrandID) bool { return !slices.Contains(before.Brands, b) })
 }
 
 // forget drops what the transaction has looked up, after rows were removed

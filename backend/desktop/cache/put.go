@@ -113,8 +113,8 @@ func (t *tx) writeConversation(c conversationJSON, row *conversationRef, data []
 	t.rows[c.ID] = struct{}{}
 	args := []any{c.Ver, t.state.Mark, brand, null(channel), null(person.n), null(assignee), done, c.Unread, int64(c.LastAt), c.LastNumber, person.label, data, c.ID}
 	if row == nil {
-		n, err := t.insert(`insert into conversation (ver, mark, brand, channel, contact, assignee, done, unread, last_at, last_number, label, data, id, shown)
-			values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1)`, args...)
+		n, err := t.insert(`insert into conversation (ver, mark, brand, channel, contact, assignee, done, unread, last_at, last_number, label, data, id, shown, headless)
+			values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)`, append(args, c.LastNumber > 0)...)
 		t.conversations[c.ID] = &conversationRef{n: n, ver: c.Ver, mark: t.state.Mark, shown: true, brand: brand}
 		return err
 	}
@@ -126,6 +126,7 @@ func (t *tx) writeConversation(c conversationJSON, row *conversationRef, data []
 		}
 	}
 	row.ver, row.mark, row.shown, row.brand = c.Ver, t.state.Mark, true, brand
+	t.heads[row.n] = struct{}{}
 	_, err = t.exec(`update conversation set ver = ?, mark = ?, brand = ?, channel = ?, contact = ?, assignee = ?, done = ?, unread = ?,
 		last_at = ?, last_number = ?, label = ?, data = ?, shown = 1 where id = ?`, args...)
 	return err
@@ -160,7 +161,10 @@ func (t *tx) contactFor(id chat.ContactID, brand int64) (*contactRef, error) {
 	r = &contactRef{label: chat.Contact{ID: id}.Label(), mark: t.state.Mark, brand: brand}
 	r.n, err = t.insert("insert into contact (id, ver, mark, brand, label) values (?, 0, ?, ?, ?)", id, r.mark, brand, r.label)
 	t.contacts[id] = r
-	return r, err
+	if err != nil {
+		return nil, err
+	}
+	return r, t.indexContact(r.n, r.label, "", "")
 }
 
 func (t *tx) putContact(r Row) error {
@@ -211,7 +215,7 @@ func (t *tx) putContact(r Row) error {
 		return err
 	}
 	row.ver, row.mark, row.brand, row.label = c.Ver, t.state.Mark, brand, label
-	return t.indexContact(row.n, c.Name, c.Email, c.Phone)
+	return t.indexContact(row.n, label, c.Email, c.Phone)
 }
 
 // relabel carries a contact's label into its conversations.
@@ -236,12 +240,12 @@ func (t *tx) relabel(contact int64, label string) error {
 }
 
 // indexContact makes a contact findable by what it is called now.
-func (t *tx) indexContact(n int64, name, email, phone string) error {
+func (t *tx) indexContact(n int64, label, email, phone string) error {
 	if _, err := t.exec("delete from contact_fts where rowid = ?", n); err != nil {
 		return err
 	}
 	_, err := t.exec("insert into contact_fts (rowid, label, email, phone) values (?, ?, ?, ?)",
-		n, searchable(name), searchable(email), searchablePhone(phone))
+		n, searchable(label), searchable(email), searchablePhone(phone))
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -244,6 +245,32 @@ func (c *Cache) Counts(ctx context.Context, brand chat.BrandID, me chat.MemberID
 const countQuery = `select brand, done, coalesce(assignee, 0), count(*) from conversation indexed by count_unread
 	where shown = 1 and unread > 0 group by brand, done, assignee`
 
+const headlessCount = "select count(*) from conversation indexed by headless where shown = 1 and headless = 1"
+
+// HeadlessAt is a place among the conversations whose newest messages are not
+// here; the zero value is the beginning.
+type HeadlessAt struct {
+	ID     chat.ConversationID
+	LastAt chat.Time
+}
+
+const headlessList = `select id, last_at from conversation indexed by headless
+	where shown = 1 and headless = 1 and (last_at, id) < (?1, ?2) and (done = 0 or last_at >= ?3)
+	order by last_at desc, id desc limit ?4`
+
+// Headless gives conversations whose newest messages are not here, newest
+// first, after a place: those that are open or were active since a time.
+func (c *Cache) Headless(ctx context.Context, since chat.Time, after HeadlessAt, limit int) ([]HeadlessAt, error) {
+	if after == (HeadlessAt{}) {
+		after.LastAt = math.MaxInt64
+	}
+	return list(ctx, c, "find what to load", headlessList, []any{int64(after.LastAt), after.ID, int64(since), limit},
+		func(rows *sql.Rows) (h HeadlessAt, err error) {
+			err = rows.Scan(&h.ID, &h.LastAt)
+			return h, err
+		})
+}
+
 // Stats says how much is cached.
 func (c *Cache) Stats(ctx context.Context) (Stats, error) {
 	var s Stats
@@ -251,6 +278,11 @@ func (c *Cache) Stats(ctx context.Context) (Stats, error) {
 	if s.Conversations, err = single[int64](ctx, c, "size", "select count(*) from conversation where shown = 1"); err != nil {
 		return Stats{}, err
 	}
+	headless, err := single[int64](ctx, c, "size", headlessCount)
+	if err != nil {
+		return Stats{}, err
+	}
+	s.Readable = s.Conversations - headless
 	if s.Contacts, err = single[int64](ctx, c, "size", "select count(*) from contact"); err != nil {
 		return Stats{}, err
 	}

@@ -50,6 +50,7 @@ create table conversation (
     unread      integer not null,
     last_at     integer not null,
     last_number integer not null,
+    headless    integer not null default 0, -- 1: shown, and its newest messages are not all here
     label       text not null,    -- of the contact
     data        blob
 ) strict;
@@ -69,6 +70,8 @@ create index list_unresolved_brand on conversation (brand, last_at, id)         
 create index list_resolved         on conversation (last_at, id)                  where shown = 1 and done = 1;
 create index list_resolved_brand   on conversation (brand, last_at, id)           where shown = 1 and done = 1;
 create index count_unread          on conversation (brand, done, assignee)        where shown = 1 and unread > 0;
+-- What the background still has to load, in its order.
+create index headless              on conversation (last_at, id, done)            where shown = 1 and headless = 1;
 
 -- key is conversation.n * 2^24 + number: a thread lies in one piece, in order.
 create table message (
@@ -105,6 +108,8 @@ create table tombstone (
     primary key (kind, id)
 ) strict, without rowid;
 
+-- Texts come in the folded form of search.go: whoever changes that form counts
+-- this up, so that every index is built anew: 2.
 create virtual table contact_fts using fts5(
     label, email, phone,
     content='', contentless_delete=1, prefix='2 3', tokenize='unicode61 remove_diacritics 2'

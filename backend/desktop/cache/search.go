@@ -6,9 +6,10 @@ import (
 )
 
 // Search is full-text search over what contacts are called. SQLite's tokenizer
-// splits at what is neither letter nor digit and folds case and diacritics,
-// but takes a run of Chinese or Japanese for one word. Such runs are therefore
-// fed as overlapping pairs of characters, and asked for in the same way.
+// splits at what is neither letter nor digit, but takes a run of Chinese or
+// Japanese for one word. Such runs are therefore fed as overlapping pairs of
+// characters, and asked for in the same way. Case, accents and the like are
+// folded before, by one function for both sides.
 
 // unspaced reports scripts that put no spaces between words, and Hangul, whose
 // names are written in one piece.
@@ -18,6 +19,7 @@ func unspaced(r rune) bool {
 
 // searchable is the form of a text that the index gets.
 func searchable(text string) string {
+	text = fold(text)
 	if strings.IndexFunc(text, unspaced) < 0 {
 		return text
 	}
@@ -56,7 +58,7 @@ const minPhone = 3
 // searchablePhone feeds a number from each of its digits on, so that any part
 // of it can be typed.
 func searchablePhone(phone string) string {
-	d := digits(phone)
+	d := digits(fold(phone))
 	var b strings.Builder
 	for i := 0; i+minPhone <= len(d); i++ {
 		b.WriteString(d[i:])
@@ -81,8 +83,13 @@ func searchQuery(typed string) (match string, searching bool) {
 	if strings.TrimSpace(typed) == "" {
 		return "", false
 	}
+	typed = fold(typed)
 	if d := phoneDigits(typed); d != "" {
-		return `"` + d + `"*`, true
+		match = `"` + d + `"*`
+		if word := strings.TrimSpace(typed); word != d && word == digits(word) {
+			match += ` OR "` + word + `"*` // the zero may belong to a name
+		}
+		return match, true
 	}
 	var terms []string
 	for _, word := range strings.FieldsFunc(typed, func(r rune) bool { return !unicode.In(r, unicode.L, unicode.N, unicode.M) }) {

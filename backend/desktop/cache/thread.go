@@ -61,7 +61,7 @@ func (c *Cache) thread(ctx context.Context, conversation chat.ConversationID, be
 		return page, err
 	}
 	defer rows.Close()
-	r := threadReader{page: ThreadPage{Messages: make([]json.RawMessage, 0, limit)}}
+	r := threadReader{page: ThreadPage{Messages: make([]json.RawMessage, 0, limit), Numbers: make([]int64, 0, limit)}}
 	for rows.Next() {
 		if err := r.read(rows); err != nil {
 			return page, err
@@ -120,6 +120,7 @@ func (r *threadReader) read(rows *sql.Rows) error {
 	default:
 		r.last = kind
 		r.page.Messages = append(r.page.Messages, r.pieces.keep(data))
+		r.page.Numbers = append(r.page.Numbers, kind)
 	}
 	return err
 }

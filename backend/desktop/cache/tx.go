@@ -20,6 +20,7 @@ type tx struct {
 	conversations map[chat.ConversationID]*conversationRef
 	contacts      map[chat.ContactID]*contactRef
 	spans         map[int64]*spanEdit
+	heads         map[int64]struct{} // conversations whose headless must be found out anew
 
 	applied    Applied
 	rows       map[chat.ConversationID]struct{} // see Applied.Conversations
@@ -52,7 +53,7 @@ func newTx(ctx context.Context, w *writer) *tx {
 	return &tx{
 		ctx: ctx, w: w, state: *w.cache.state.Load(),
 		conversations: map[chat.ConversationID]*conversationRef{}, contacts: map[chat.ContactID]*contactRef{},
-		spans: map[int64]*spanEdit{}, rows: map[chat.ConversationID]struct{}{},
+		spans: map[int64]*spanEdit{}, heads: map[int64]struct{}{}, rows: map[chat.ConversationID]struct{}{},
 		threads: map[chat.ConversationID]struct{}{}, people: map[chat.ContactID]struct{}{},
 	}
 }
@@ -216,12 +217,27 @@ func scanSpan(rows *sql.Rows) (s span, err error) {
 	return s, err
 }
 
+// headlessQuery finds out whether a conversation's newest messages are here:
+// thirty of them, which is what a bootstrap sends, or all there are.
+const headlessQuery = `update conversation set headless = not headless where n = ?1 and headless <> (
+	shown = 1 and last_number > 0 and not exists (select 1 from span
+		where span.conversation = ?1 and hi >= last_number and lo <= max(1, last_number - 29)))`
+
 // flush writes what was gathered: spans and the state.
 func (t *tx) flush() error {
 	for conversation, e := range t.spans {
 		if err := t.writeSpans(conversation, e); err != nil {
 			return fmt.Errorf("write spans: %w", err)
 		}
+		t.heads[conversation] = struct{}{}
+	}
+	for conversation := range t.heads {
+		if _, err := t.exec(headlessQuery, conversation); err != nil {
+			return fmt.Errorf("write headless: %w", err)
+		}
+	}
+	if at := chat.Time(t.w.cache.checked.Load()); at > 0 {
+		t.state.Checked = at
 	}
 	text, err := json.Marshal(t.state)
 	if err != nil {

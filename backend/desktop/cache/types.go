@@ -10,6 +10,11 @@ import (
 // Options are how a cache is opened.
 type Options struct {
 	Log *slog.Logger // nil: nothing is logged
+	// OnDamage is called once, when a read or a write first meets a damaged
+	// page: the cache should then be closed and opened again, which begins it
+	// anew. It runs in a goroutine of its own that Close waits for, so it must
+	// not close the cache itself and must give up when that is about to happen.
+	OnDamage func(error)
 }
 
 // SetAside tells that the file found at opening could not be used and was
@@ -58,6 +63,9 @@ type Applied struct {
 	Directory bool
 	// Access is set when what the member may see changed.
 	Access *chat.Access
+	// Gained says that the member sees more than before, which is not cached
+	// yet: see Cache.Gained.
+	Gained bool
 	// Everything: so much changed (a purge, a sweep) that all must be read again.
 	Everything bool
 	// Skipped rows could not be understood and were left out.
@@ -112,6 +120,7 @@ type ListRow struct {
 // as they are cached, in order.
 type ThreadPage struct {
 	Messages []json.RawMessage
+	Numbers  []int64 // of Messages; a deleted one may be missing without a hole
 	// From and To are the window's numbers; From is 1 + To when it is empty.
 	From, To int64
 	// Head is the newest number known of the conversation.
@@ -129,6 +138,7 @@ type Counts struct {
 // Stats say how much is cached.
 type Stats struct {
 	Conversations int64
+	Readable      int64 // of them, those whose newest messages are here
 	Contacts      int64
 	Bytes         int64 // of the file
 }

@@ -33,6 +33,12 @@ type state struct {
 	Epoch    string
 	Access   *chat.Access
 	Boot     *Bootstrap // under way
+	// Gains counts how often the member was let to see more, GainsLoaded up to
+	// which of those everything was loaded.
+	Gains       int64 `json:",omitempty"`
+	GainsLoaded int64 `json:",omitempty"`
+	// Checked is when it was last known that nothing was missing.
+	Checked chat.Time `json:",omitempty"`
 	// Mark counts bootstraps; a row carries the mark of the bootstrap during
 	// which it was written or named. Rows below Floor are of another epoch:
 	// any row replaces them.
@@ -302,12 +308,21 @@ func (w *writer) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	return s, nil
 }
 
-// noteDamage leaves a note for the next opening where err means damage.
+// noteDamage leaves a note for the next opening where err means damage, and
+// tells whoever can open it.
 func (c *Cache) noteDamage(err error) error {
-	if IsDamaged(err) {
-		if note := os.WriteFile(filepath.Join(c.dir, damageFile), nil, 0o600); note != nil {
-			return errors.Join(err, note)
+	if !IsDamaged(err) {
+		return err
+	}
+	note := os.WriteFile(filepath.Join(c.dir, damageFile), nil, 0o600)
+	c.damage.Do(func() {
+		c.log.Error("cache damaged", "error", err)
+		if c.onDamage != nil {
+			c.helpers.Go(func() { c.onDamage(err) })
 		}
+	})
+	if note != nil {
+		return errors.Join(err, note)
 	}
 	return err
 }

@@ -62,6 +62,8 @@ type Outbox struct {
 type Snapshot struct {
 	byConversation map[chat.ConversationID][]Entry
 	byContact      map[chat.ContactID][]Entry
+	me             []Entry
+	refused        []Entry
 	Queued         int // texts that will still go out
 	Refused        int // texts that wait for their author
 }
@@ -71,6 +73,12 @@ func (s *Snapshot) Of(c chat.ConversationID) []Entry { return s.byConversation[c
 
 // OfContact gives the changes of a contact that wait.
 func (s *Snapshot) OfContact(c chat.ContactID) []Entry { return s.byContact[c] }
+
+// OfMe gives the changes of the member's own settings that wait.
+func (s *Snapshot) OfMe() []Entry { return s.me }
+
+// RefusedTexts gives the texts that wait for their author.
+func (s *Snapshot) RefusedTexts() []Entry { return s.refused }
 
 // Conversations gives the conversations in which something waits.
 func (s *Snapshot) Conversations() []chat.ConversationID {
@@ -399,7 +407,11 @@ func (o *Outbox) publish(q *Queue, c chat.ConversationID) {
 func snapshot(q *Queue) *Snapshot {
 	s := &Snapshot{byConversation: map[chat.ConversationID][]Entry{}, byContact: map[chat.ContactID][]Entry{}}
 	for _, e := range q.Entries() {
-		if e.Conversation.IsZero() {
+		switch e.lane() {
+		case laneMe:
+			s.me = append(s.me, e)
+			continue
+		case e.Contact.String():
 			s.byContact[e.Contact] = append(s.byContact[e.Contact], e)
 			continue
 		}
@@ -408,6 +420,7 @@ func snapshot(q *Queue) *Snapshot {
 		case !e.Text():
 		case e.Problem != nil:
 			s.Refused++
+			s.refused = append(s.refused, e)
 		default:
 			s.Queued++
 		}

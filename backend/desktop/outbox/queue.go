@@ -37,7 +37,7 @@ type Instant struct {
 type Entry struct {
 	ID           chat.CommandID
 	Conversation chat.ConversationID // zero for commands about something else
-	Contact      chat.ContactID      // contact.update
+	Contact      chat.ContactID      // contact.update; zero too: the member's own settings
 	Message      chat.MessageID      // of a text: the id it will have
 	Kind         string
 	Args         json.RawMessage
@@ -60,13 +60,19 @@ func (e Entry) read() bool {
 	return e.Kind == protocol.ConversationRead || e.Kind == protocol.ConversationUnread
 }
 
-// lane names what is handed in in order: a conversation, or a contact.
+// lane names what is handed in in order: a conversation, a contact, or the
+// member's own settings.
 func (e Entry) lane() string {
-	if e.Conversation.IsZero() {
+	switch {
+	case !e.Conversation.IsZero():
+		return e.Conversation.String()
+	case !e.Contact.IsZero():
 		return e.Contact.String()
 	}
-	return e.Conversation.String()
+	return laneMe
 }
+
+const laneMe = "me"
 
 type item struct {
 	Entry
@@ -173,6 +179,7 @@ func (q *Queue) Ready(now Instant) []Entry {
 		return nil
 	}
 	q.forget(now)
+	unsettled := q.unsettled(now)
 	for _, key := range q.order {
 		if q.sending >= maxInFlight {
 			break
@@ -181,7 +188,7 @@ func (q *Queue) Ready(now Instant) []Entry {
 		if l.sending || now.Mono < l.notBefore {
 			continue
 		}
-		it := l.next(now)
+		it := l.next(now, unsettled)
 		if it == nil {
 			continue
 		}
@@ -195,8 +202,18 @@ func (q *Queue) Ready(now Instant) []Entry {
 	return out
 }
 
-// next gives the first entry of the lane that nothing holds back.
-func (l *lane) next(now Instant) *item {
+// unsettled reports whether the member's own settings are about to be, or are
+// being, changed. Messages wait for that, because what the server does with
+// them (mark read by answering) depends on it; they do not wait while the
+// change has to back off.
+func (q *Queue) unsettled(now Instant) bool {
+	l := q.lanes[laneMe]
+	return l != nil && len(l.items) > 0 && (l.sending || now.Mono >= l.notBefore)
+}
+
+// next gives the first entry of the lane that nothing holds back; unsettled
+// holds messages.
+func (l *lane) next(now Instant, unsettled bool) *item {
 	held, waiting := false, false
 	for _, it := range l.items {
 		switch {
@@ -206,7 +223,7 @@ func (l *lane) next(now Instant) *item {
 			if held {
 				continue
 			}
-			if waiting || (it.Kind == protocol.MessageSend && now.Mono < l.textAfter) {
+			if waiting || (it.Kind == protocol.MessageSend && (unsettled || now.Mono < l.textAfter)) {
 				waiting = true
 				continue
 			}
@@ -219,7 +236,8 @@ func (l *lane) next(now Instant) *item {
 }
 
 // age is how long the command has waited: by the clock that stands still in
-// sleep, or by the one that may be set, whichever says longer.
+// sleep, or by the one that may be set, whichever says longer. A night with the
+// lid closed must count; see docs/decisions/0009-how-age-is-measured.md.
 func (it *item) age(now Instant) time.Duration {
 	return max(it.Elapsed+now.Mono-it.added.Mono, now.Wall.Sub(it.CreatedAt))
 }
@@ -231,12 +249,13 @@ func (q *Queue) Next(now Instant) (time.Duration, bool) {
 	if q.paused || q.sending >= maxInFlight {
 		return 0, false
 	}
+	unsettled := q.unsettled(now)
 	for _, l := range q.lanes {
-		if l.sending || len(l.items) == 0 || !l.waits() {
+		if l.sending || len(l.items) == 0 || l.next(Instant{Mono: 1 << 62}, unsettled) == nil { // time alone lets nothing go
 			continue
 		}
 		t := max(l.notBefore, now.Mono)
-		if l.next(Instant{Mono: t, Wall: now.Wall}) == nil {
+		if l.next(Instant{Mono: t, Wall: now.Wall}, unsettled) == nil {
 			t = max(t, l.textAfter)
 		}
 		if !found || t < next {
@@ -245,9 +264,6 @@ func (q *Queue) Next(now Instant) (time.Duration, bool) {
 	}
 	return next, found
 }
-
-// waits reports whether time alone lets something of the lane go out.
-func (l *lane) waits() bool { return l.next(Instant{Mono: 1 << 62}) != nil }
 
 // Outcome is what came of handing in one entry.
 type Outcome string

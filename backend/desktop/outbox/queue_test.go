@@ -301,3 +301,20 @@ func TestEmptyLanesAreForgotten(t *testing.T) {
 		t.Fatalf("%d lanes are kept for nothing", n)
 	}
 }
+
+func TestMessagesWaitForChangedSettings(t *testing.T) {
+	b, c := newBench(t), conv()
+	me := b.add(chat.ConversationID{}, protocol.MePut)
+	message := b.add(c, protocol.MessageSend)
+	comment := b.add(conv(), protocol.CommentAdd)
+	b.ready(me, comment)
+	b.ready()
+	b.outcome(b.q.Fail(b.now, me.ID, errors.New("reset")), Again)
+	b.ready(message) // not held up by what backs off
+	b.outcome(b.applied(message), Done)
+	b.pass(time.Minute)
+	later := b.add(conv(), protocol.MessageSend)
+	b.ready(me)
+	b.outcome(b.applied(me), Done)
+	b.ready(later)
+}

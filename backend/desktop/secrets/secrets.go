@@ -48,10 +48,13 @@ func Open(dir string) *Store { return OpenRing(systemRing{}, dir) }
 // OpenRing is Open with another keychain.
 func OpenRing(ring Ring, dir string) *Store { return &Store{ring: ring, dir: dir} }
 
-// Missing reports whether the keychain could not be used so far.
+// Missing reports whether a secret is kept in a file, because the keychain
+// could not be used.
 func (s *Store) Missing() bool { return s.missing.Load() }
 
-// Get gives a secret, or an error with CodeNotFound.
+// Get gives a secret. CodeNotFound says that there certainly is none;
+// CodeUnavailable that the keychain does not answer now: what it holds may be
+// read later.
 func (s *Store) Get(name string) (string, error) {
 	b, err := os.ReadFile(s.file(name))
 	switch {
@@ -66,7 +69,8 @@ func (s *Store) Get(name string) (string, error) {
 		return secret, nil
 	}
 	if !errors.Is(err, ErrNotFound) {
-		s.missing.Store(true)
+		return "", &chat.Error{Code: chat.CodeUnavailable, Cause: err,
+			Message: "The keychain of this system cannot be read. Unlock it, and Parley will go on by itself."}
 	}
 	return "", &chat.Error{Code: chat.CodeNotFound, Message: "There is no saved session.", Cause: err}
 }

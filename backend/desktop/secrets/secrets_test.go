@@ -130,3 +130,17 @@ func TestNamesStayInTheFolder(t *testing.T) {
 		t.Fatal("a name led out of the folder")
 	}
 }
+
+func TestALockedKeychainIsNotAnEmptyOne(t *testing.T) {
+	r := newRing()
+	s := OpenRing(r, t.TempDir())
+	if err := s.Put("a", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	r.err = errors.New("locked")
+	if _, err := s.Get("a"); chat.ErrorCode(err) != chat.CodeUnavailable {
+		t.Fatalf("a locked keychain: %v", err)
+	}
+	r.err = nil
+	want(t, s, "a", "secret")
+}

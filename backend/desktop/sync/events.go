@@ -23,7 +23,7 @@ const (
 // Report is what the window may say about the connection.
 type Report struct {
 	Status    Status
-	Since     chat.Time // with offline: when the trouble began
+	Since     chat.Time // with offline: when the trouble began; 0: always, as far as known
 	CheckedAt chat.Time // when we last knew that nothing was missing
 	Position  int64
 	Head      int64
@@ -40,9 +40,11 @@ type Event interface{ event() }
 type (
 	// Started says what the cache holds. Loaded is false for an empty cache.
 	Started struct {
-		Position int64
-		Epoch    string
-		Loaded   bool
+		Position  int64
+		Epoch     string
+		Loaded    bool
+		Gained    bool      // what the member was let to see is not loaded yet
+		CheckedAt chat.Time // when nothing was missing last; 0: never
 	}
 	// Ticked is time passing. It must come at least every two seconds.
 	Ticked struct{}
@@ -85,6 +87,7 @@ type (
 		Gen      int
 		Position int64
 		Epoch    string
+		Gained   bool // more was gained that this fill does not hold
 	}
 	FillFailed struct {
 		Gen   int

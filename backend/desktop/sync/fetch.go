@@ -97,7 +97,9 @@ func (m *Machine) filled(ev Filled) {
 	kind := m.filling
 	m.stuck, m.problem = false, ""
 	m.filling, m.fillBusy, m.fills, m.done, m.total = "", false, 0, 0, 0
+	m.gained = m.gained || ev.Gained
 	if kind == FillGained {
+		m.check()
 		return
 	}
 	m.position, m.epoch, m.loaded = ev.Position, ev.Epoch, true
@@ -138,7 +140,10 @@ func (m *Machine) failed(err error, retry func()) {
 
 // want starts a fill, or turns the one under way into another.
 func (m *Machine) want(kind FillKind) {
-	if m.filling == FillGained && kind == FillState {
+	switch {
+	case kind == FillBootstrap:
+		m.gained = false // it loads everything there is to see
+	case m.filling == FillGained && kind == FillState:
 		m.gained = true // afterwards, anew
 	}
 	m.filling, m.fillBusy, m.fillAt, m.done, m.total = kind, false, m.now.Mono, 0, 0

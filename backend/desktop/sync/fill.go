@@ -37,7 +37,8 @@ func (s *Sync) startFill(a Fill) {
 			return
 		}
 		position, epoch := s.cfg.Cache.Position()
-		s.post(Filled{Gen: a.Gen, Position: position, Epoch: epoch})
+		_, gained := s.cfg.Cache.Gained()
+		s.post(Filled{Gen: a.Gen, Position: position, Epoch: epoch, Gained: gained})
 	})
 }
 
@@ -52,10 +53,12 @@ type loader struct {
 	safe   string // the last cursor among rows: where to go on after them
 	done   int64
 	total  int64
-	local  bool // the error is the cache's, not the network's
+	gains  int64 // what this load holds, of what was gained
+	local  bool  // the error is the cache's, not the network's
 }
 
 func (l *loader) load() error {
+	l.gains, _ = l.s.cfg.Cache.Gained() // before the first answer: what is gained later may not be in it
 	if b, ok := l.s.cfg.Cache.Bootstrapping(); ok && l.resumable() && b.Sweep == (l.a.Kind == FillBootstrap) {
 		l.cursor = b.Cursor
 	}
@@ -149,7 +152,7 @@ func (l *loader) flush(cursor string) error {
 
 func (l *loader) finish() error {
 	if !l.resumable() {
-		return nil
+		return l.fail(l.s.cfg.Cache.LoadedGained(l.ctx, l.gains))
 	}
 	applied, err := l.s.cfg.Cache.FinishBootstrap(l.ctx)
 	if err != nil {
@@ -167,9 +170,6 @@ func (l *loader) fail(err error) error {
 	if err != nil && l.ctx.Err() == nil {
 		l.local = true
 		l.s.cfg.Log.Error("fill cache", "kind", l.a.Kind, "error", err)
-		if cache.IsDamaged(err) {
-			l.s.cfg.Damaged(err)
-		}
 	}
 	return err
 }

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"parley/backend/chat"
-	"parley/backend/desktop/cache"
 	"parley/backend/protocol"
 )
 
@@ -65,12 +64,16 @@ func (s *Sync) flyHistory() {
 		s.flying.Go(func() {
 			page, err := s.cfg.Client.Messages(s.ctx, w.Conversation,
 				protocol.MessagesQuery{Before: w.Before, After: w.After, Around: w.Around, Limit: w.Limit})
-			s.post(fetched{w, page, err})
+			s.post(fetched{want: w, page: page, err: err})
 		})
 	}
 }
 
 func (s *Sync) arrived(x fetched) {
+	if x.behind {
+		s.backfilled(x)
+		return
+	}
 	h := &s.history
 	delete(h.flying, x.want.key())
 	switch {
@@ -78,9 +81,6 @@ func (s *Sync) arrived(x fetched) {
 		applied, err := s.cfg.Cache.PutMessages(s.ctx, x.want.Conversation, x.page.Range[0], x.page.Range[1], x.page.Head, x.page.Messages)
 		if err != nil {
 			s.cfg.Log.Warn("store history", "conversation", x.want.Conversation, "error", err)
-			if cache.IsDamaged(err) {
-				s.cfg.Damaged(err)
-			}
 			break
 		}
 		s.cfg.Changed(applied)

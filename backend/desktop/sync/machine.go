@@ -119,7 +119,10 @@ func (m *Machine) take(ev Event) {
 	switch ev := ev.(type) {
 	case Started:
 		m.position, m.head, m.epoch, m.loaded = ev.Position, ev.Position, ev.Epoch, ev.Loaded
-		m.troubled(m.now)
+		m.gained, m.checkedAt = ev.Gained, ev.CheckedAt
+		// As long as nobody answers, the line is as lost as when the program
+		// last knew better.
+		m.troubled(Instant{Mono: m.now.Mono, Wall: ev.CheckedAt})
 		if !m.loaded {
 			m.want(FillBootstrap)
 		}
@@ -217,7 +220,7 @@ func (m *Machine) Next() time.Duration {
 // Report gives what may be said about the connection now.
 func (m *Machine) Report() Report {
 	r := Report{CheckedAt: m.checkedAt, Position: m.position, Head: max(m.head, m.position), Problem: m.problem}
-	if m.filling == FillBootstrap || m.filling == FillState {
+	if m.filling != "" {
 		r.Filling, r.Done, r.Total = true, m.done, m.total
 	}
 	switch {
@@ -231,12 +234,18 @@ func (m *Machine) Report() Report {
 		r.Status = StatusCatchingUp
 	case m.socket != socketWelcomed:
 		r.Status = StatusConnecting
-	case m.head > m.position || m.filling == FillState:
+	case !m.complete():
 		r.Status = StatusCatchingUp
 	default:
 		r.Status = StatusLive
 	}
 	return r
+}
+
+// complete reports whether nothing is missing, as far as is known: no change of
+// the log, and nothing that lies before the position either.
+func (m *Machine) complete() bool {
+	return m.head <= m.position && m.filling == "" && !m.gained
 }
 
 func (m *Machine) do(a Action) { m.out = append(m.out, a) }
@@ -358,7 +367,7 @@ func (m *Machine) apply(p protocol.Packet) {
 
 // check notes that, at this moment, nothing is missing.
 func (m *Machine) check() {
-	if m.socket == socketWelcomed && m.head <= m.position && m.filling != FillState {
+	if m.socket == socketWelcomed && m.complete() {
 		m.checkedAt = m.now.Wall
 	}
 }

@@ -236,8 +236,8 @@ func TestEmptyCacheIsFilledThenDialled(t *testing.T) {
 	w.event(FillFailed{Gen: 1, Err: protocol.Unreachable("get", protocol.ErrCutOff)})
 	w.pass(400 * time.Millisecond)
 	w.want(w.pass(200*time.Millisecond), Fill{2, FillBootstrap, 0, ""})
-	w.want(w.event(Filled{1, 1, "old"})) // the attempt given up says nothing any more
-	w.want(w.event(Filled{2, 77, "e"}), Dial{1, 77, "e"})
+	w.want(w.event(Filled{1, 1, "old", false})) // the attempt given up says nothing any more
+	w.want(w.event(Filled{2, 77, "e", false}), Dial{1, 77, "e"})
 }
 
 func TestAnotherEpochBootstraps(t *testing.T) {
@@ -263,7 +263,7 @@ func TestFarBehindReadsState(t *testing.T) {
 	w.frame(protocol.Frame{Type: protocol.FrameBehind, Head: 90_000})
 	w.want(w.event(PullFailed{chat.Errorf(chat.CodeFarBehind, "far")}), Fill{1, FillState, 10, "e"})
 	w.want(w.packet(90_000, 90_001)) // not on top of this position
-	w.want(w.event(Filled{1, 90_000, "e"}), Pull{90_000, "e"})
+	w.want(w.event(Filled{1, 90_000, "e", false}), Pull{90_000, "e"})
 	w.want(w.event(page(90_000, 90_001, 90_001, false)), apply(90_000, 90_001))
 	w.event(Applied{Position: 90_001})
 	w.status(StatusLive)
@@ -271,13 +271,66 @@ func TestFarBehindReadsState(t *testing.T) {
 
 func TestGainedAccessIsLoadedBesides(t *testing.T) {
 	w := online(t)
+	checked := w.m.Report().CheckedAt
+	w.pass(time.Second)
 	w.want(w.packet(10, 11), apply(10, 11))
 	w.want(w.event(Applied{Position: 11, Gained: true}), Fill{1, FillGained, 11, "e"})
-	w.status(StatusLive)
-	w.want(w.packet(11, 12), apply(11, 12))
+	w.event(Filling{1, 3, 8})
+	if r := w.status(StatusCatchingUp); !r.Filling || r.Done != 3 || r.Total != 8 {
+		t.Fatalf("progress missing in %+v", r)
+	}
+	w.want(w.packet(11, 12), apply(11, 12)) // what is live goes on
 	w.event(Applied{Position: 12})
-	w.want(w.event(Filled{1, 12, "e"}))
+	if r := w.status(StatusCatchingUp); r.CheckedAt != checked {
+		t.Fatalf("checked at %v although what was gained is not here", r.CheckedAt)
+	}
+	w.want(w.event(Filled{1, 12, "e", false}))
+	if r := w.status(StatusLive); r.CheckedAt != w.now.Wall {
+		t.Fatalf("all is here at %v, but checked at %v", w.now.Wall, r.CheckedAt)
+	}
+}
+
+func TestGainedAccessIsLoadedAfterARestart(t *testing.T) {
+	w := newWorld(t)
+	w.want(w.event(Started{Position: 10, Epoch: "e", Loaded: true, Gained: true}), Fill{1, FillGained, 10, "e"}, Dial{1, 10, "e"})
+	w.event(Opened{1})
+	w.frame(protocol.Frame{Type: protocol.FrameWelcome, Head: 10, Beat: 20, Epoch: "e"})
+	if r := w.status(StatusCatchingUp); r.CheckedAt != 0 {
+		t.Fatalf("checked at %v although what was gained is not here", r.CheckedAt)
+	}
+	w.want(w.event(Filled{1, 10, "e", true}), Fill{2, FillGained, 10, "e"}) // more was gained meanwhile
+	w.status(StatusCatchingUp)
+	w.event(Filled{2, 10, "e", false})
 	w.status(StatusLive)
+}
+
+// TestStateLeavesOpenWhatWasGained: a state names what changed, not what could
+// not be seen before.
+func TestStateLeavesOpenWhatWasGained(t *testing.T) {
+	w := online(t)
+	w.packet(10, 11)
+	w.event(Applied{Position: 11, Gained: true})
+	w.want(w.event(PullFailed{chat.Errorf(chat.CodeFarBehind, "far")}), Fill{2, FillState, 11, "e"})
+	w.want(w.event(Filled{2, 50, "e", true}), Pull{50, "e"}, Fill{3, FillGained, 50, "e"})
+	w.status(StatusCatchingUp)
+}
+
+func TestOfflineSinceOutlivesARestart(t *testing.T) {
+	for _, checked := range []chat.Time{0, 999_000_000_000} {
+		w := newWorld(t)
+		w.event(Started{Position: 10, Epoch: "e", Loaded: true, CheckedAt: checked})
+		w.event(Lost{Gen: 1, Err: protocol.Unreachable("dial", errors.New("refused"))})
+		for range 30 {
+			for _, a := range w.pass(100 * time.Millisecond) {
+				if d, ok := a.(Dial); ok {
+					w.event(Lost{Gen: d.Gen, Err: protocol.Unreachable("dial", errors.New("refused"))})
+				}
+			}
+		}
+		if r := w.status(StatusOffline); r.Since != checked || r.CheckedAt != checked {
+			t.Fatalf("offline since %v, checked at %v, wanted both %v", r.Since, r.CheckedAt, checked)
+		}
+	}
 }
 
 func TestSessionEnds(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
-	"slices"
 	stdsync "sync"
 	"time"
 
@@ -32,12 +31,10 @@ type Config struct {
 	// Online says that the server was reached again.
 	Online func()
 	// Ended says that the session is no more.
-	Ended func(wipe bool)
-	// Damaged says that the cache must be opened anew.
-	Damaged func(error)
-	Clock   func() Instant
-	Random  func() float64
-	Log     *slog.Logger
+	Ended  func(wipe bool)
+	Clock  func() Instant
+	Random func() float64
+	Log    *slog.Logger
 }
 
 // Sync keeps one account's cache true until Stop.
@@ -57,7 +54,9 @@ type Sync struct {
 	hangUp   context.CancelFunc
 	fill     *fill
 	history  history
+	backfill backfill
 	reported Report
+	savedAt  time.Duration // when the time of the last check was written
 }
 
 // What comes in besides events.
@@ -68,9 +67,10 @@ type (
 	}
 	fetch   struct{ want Want }
 	fetched struct {
-		want Want
-		page protocol.RawMessages
-		err  error
+		want   Want
+		page   protocol.RawMessages
+		err    error
+		behind bool // by the background, not for the window
 	}
 	send struct{ frame protocol.Frame }
 )
@@ -79,7 +79,7 @@ type (
 func Start(cfg Config) *Sync {
 	ctx, cancel := context.WithCancel(context.Background())
 	s := &Sync{cfg: cfg, m: NewMachine(cfg.Random), inputs: make(chan any, 64), asks: make(chan any, 64), ctx: ctx, cancel: cancel,
-		done: make(chan struct{}), history: newHistory()}
+		done: make(chan struct{}), history: newHistory(), backfill: newBackfill()}
 	go s.run()
 	return s
 }
@@ -121,9 +121,15 @@ func (s *Sync) post(x any) {
 func (s *Sync) run() {
 	defer close(s.done)
 	defer s.flying.Wait()
+	defer func() {
+		if s.savedAt > 0 {
+			s.saveChecked(context.WithoutCancel(s.ctx)) // the next start says since when
+		}
+	}()
 	defer s.abandon()
 	position, epoch := s.cfg.Cache.Position()
-	s.handle(Started{Position: position, Epoch: epoch, Loaded: epoch != "" && !s.interrupted()})
+	_, gained := s.cfg.Cache.Gained()
+	s.handle(Started{Position: position, Epoch: epoch, Loaded: s.cfg.Cache.Loaded(), Gained: gained, CheckedAt: s.cfg.Cache.CheckedAt()})
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -140,15 +146,29 @@ func (s *Sync) run() {
 		case <-s.ctx.Done():
 			return
 		}
-		timer.Reset(max(s.m.Next()-s.cfg.Clock().Mono, time.Millisecond))
+		s.flyBackfill()
+		next := min(s.m.Next(), s.nextBackfill())
+		timer.Reset(max(next-s.cfg.Clock().Mono, time.Millisecond))
 	}
 }
 
-// interrupted reports whether a whole bootstrap was under way when the program
-// ended: it goes on where it was, before anything else.
-func (s *Sync) interrupted() bool {
-	b, ok := s.cfg.Cache.Bootstrapping()
-	return ok && b.Sweep
+// checkRest is how often the time of the last check is written when nothing
+// else is: what a kill may take from "offline since".
+const checkRest = time.Minute
+
+// checked keeps the time at which nothing was missing.
+func (s *Sync) checked(at chat.Time) {
+	s.cfg.Cache.NoteChecked(at)
+	if now := s.cfg.Clock().Mono; s.savedAt == 0 || now-s.savedAt >= checkRest {
+		s.savedAt = max(now, 1)
+		s.saveChecked(s.ctx)
+	}
+}
+
+func (s *Sync) saveChecked(ctx context.Context) {
+	if err := s.cfg.Cache.SaveChecked(ctx); err != nil && ctx.Err() == nil {
+		s.cfg.Log.Warn("keep time of check", "error", err)
+	}
 }
 
 func (s *Sync) take(x any) {
@@ -175,6 +195,9 @@ func (s *Sync) take(x any) {
 			s.cfg.Heard(x.Frame)
 		}
 		s.handle(x)
+	case Filled:
+		s.backfill.renew()
+		s.handle(x)
 	case Event:
 		s.handle(x)
 	}
@@ -198,6 +221,9 @@ func (s *Sync) handle(ev Event) {
 		}
 	}
 	if r := s.m.Report(); r != s.reported {
+		if r.CheckedAt != s.cfg.Cache.CheckedAt() {
+			s.checked(r.CheckedAt)
+		}
 		s.reported = r
 		s.cfg.Reported(r)
 	}
@@ -276,7 +302,6 @@ func (s *Sync) pull(a Pull) {
 
 // apply writes one packet. What the member loses leaves the outbox first.
 func (s *Sync) apply(p protocol.Packet) Event {
-	before, known := s.cfg.Cache.Access()
 	for _, c := range p.Changes {
 		if c.Kind != chat.EntityAccess || c.Member != s.cfg.Me {
 			continue
@@ -292,23 +317,10 @@ func (s *Sync) apply(p protocol.Packet) Event {
 	applied, err := s.cfg.Cache.Apply(s.ctx, p.From, p.To, p.Changes)
 	if err != nil && chat.ErrorCode(err) != chat.CodeConflict {
 		s.cfg.Log.Error("apply changes", "from", p.From, "to", p.To, "error", err)
-		if cache.IsDamaged(err) {
-			s.cfg.Damaged(err)
-		}
 		return Applied{Err: err}
 	}
 	position, _ := s.cfg.Cache.Position()
 	s.cfg.Changed(applied)
-	return Applied{Position: position, Gained: applied.Access != nil && gains(before, known, *applied.Access)}
-}
-
-// gains reports whether after lets the member see what before did not.
-func gains(before chat.Access, known bool, after chat.Access) bool {
-	switch {
-	case after.Revoked || !known || (len(before.Brands) == 0 && !before.Revoked):
-		return false
-	case len(after.Brands) == 0 || before.Revoked:
-		return true
-	}
-	return slices.ContainsFunc(after.Brands, func(b chat.BrandID) bool { return !slices.Contains(before.Brands, b) })
+	s.backfill.dirty = true
+	return Applied{Position: position, Gained: applied.Gained}
 }

@@ -1,0 +1,68 @@
+package desktop
+
+import (
+	"context"
+	"time"
+
+	"parley/backend/desktop/cache"
+)
+
+// countRest is how long changes of the cache are collected before it is
+// counted again: in a large cache that takes milliseconds.
+const countRest = time.Second
+
+// count keeps the numbers of what is cached, and tells the window when they
+// are others than before.
+func (s *session) count() {
+	for {
+		select {
+		case <-s.recount:
+		case <-s.ctx.Done():
+			return
+		}
+		timer := time.NewTimer(countRest)
+		select {
+		case <-timer.C:
+		case <-s.ctx.Done():
+			timer.Stop()
+			return
+		}
+		before := s.counted.Load()
+		now, err := s.cache.Stats(s.ctx)
+		if err != nil {
+			if s.ctx.Err() == nil {
+				s.e.log.Warn("count cache", "error", err)
+			}
+			continue
+		}
+		s.counted.Store(&now)
+		if before == nil || cachedOf(*before) != cachedOf(now) {
+			s.e.tell.state()
+		}
+	}
+}
+
+// countAgain says that what is cached has changed.
+func (s *session) countAgain() {
+	select {
+	case s.recount <- struct{}{}:
+	default: // will be
+	}
+}
+
+// cached gives the numbers as counted last.
+func (s *session) cached(ctx context.Context) (Cached, error) {
+	if last := s.counted.Load(); last != nil {
+		return cachedOf(*last), nil
+	}
+	now, err := s.cache.Stats(ctx)
+	if err != nil {
+		return Cached{}, err
+	}
+	s.counted.CompareAndSwap(nil, &now)
+	return cachedOf(now), nil
+}
+
+func cachedOf(st cache.Stats) Cached {
+	return Cached{Conversations: st.Conversations, Readable: st.Readable}
+}

@@ -1,0 +1,193 @@
+package e2e
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"parley/backend/chat"
+	"parley/backend/demo"
+	"parley/backend/desktop"
+)
+
+func TestEngineLoadsWhatItGainedAlsoAfterAKill(t *testing.T) {
+	b := newBackend(t)
+	other := b.addBrand("Another shop")
+	ana := b.hire("ana@example.com", other)
+	b.visitor().says("written long before")
+	line := newGate(t, b.url())
+	first := openEngine(t, t.TempDir())
+	first.signInAs(line.URL, "ana@example.com", ownerPassword)
+	before := first.state().Connection
+
+	// The access comes through, what it opens does not.
+	asked := atomic.Int32{}
+	line.answer(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/bootstrap" {
+			asked.Add(1)
+			panic(http.ErrAbortHandler)
+		}
+		line.through.ServeHTTP(w, r)
+	})
+	b.setBrands(ana.ID, other, b.created.Brand)
+	Until(t, "the fill to be tried", func() bool { return asked.Load() > 0 })
+	if c := first.state().Connection; c.Position <= before.Position || c.Status == "live" || c.Progress == nil {
+		t.Fatalf("connection %+v, although what was gained is not here", c)
+	}
+	disk := first.crash()
+	first.close()
+
+	line.answer(nil)
+	second := openEngine(t, disk)
+	c := second.find("written long before")
+	second.status("live")
+	Until(t, "its thread", func() bool {
+		n, _ := times(second.thread(c.ID, desktop.ThreadQuery{}), "written long before")
+		return n == 1
+	})
+	second.close()
+	again := asked.Load()
+	third := openEngine(t, disk)
+	line.answer(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/v1/bootstrap" {
+			asked.Add(1)
+		}
+		line.through.ServeHTTP(w, r)
+	})
+	third.status("live")
+	if asked.Load() != again {
+		t.Fatal("what was loaded is loaded again with every start")
+	}
+}
+
+func TestEngineLoadsTheNewestMessagesOfEveryChat(t *testing.T) {
+	b, email := demoBackend(t, 1200, 6000)
+	line := newGate(t, b.url())
+	// Some pages, then nothing more: the background is cut off in the middle.
+	pages := atomic.Int32{}
+	line.answer(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/messages") && pages.Add(1) > 20 {
+			panic(http.ErrAbortHandler)
+		}
+		line.through.ServeHTTP(w, r)
+	})
+	cable := NewProxy(t, line.Listener.Addr().String())
+	first := openEngine(t, t.TempDir())
+	first.signInFor(cable.URL(), email)
+	first.status("live")
+	// All messages of 500 come with the bootstrap.
+	Until(t, "more than 500 conversations", func() bool { return first.state().Cached.Conversations > 500 })
+	Until(t, "some pages", func() bool { return pages.Load() > 20 })
+	if s := first.state(); s.Cached.Readable >= s.Cached.Conversations || s.Cached.Readable == 0 {
+		t.Fatalf("%+v, although most is missing", s.Cached)
+	}
+	disk := first.crash()
+	first.close()
+
+	line.answer(nil)
+	second := openEngine(t, disk)
+	Until(t, "everything to be readable", func() bool {
+		c := second.state().Cached
+		return c.Conversations > 500 && c.Readable == c.Conversations
+	})
+	cable.Cut()
+	second.status("offline")
+	cursor, seen := "", 0
+	for {
+		page, err := second.List(desktop.ListQuery{Quick: "all", Limit: 200, Cursor: cursor})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, row := range page.Rows {
+			var c chat.Conversation
+			if err := json.Unmarshal(row.Conversation, &c); err != nil {
+				t.Fatal(err)
+			}
+			got := second.thread(c.ID, desktop.ThreadQuery{Limit: 30})
+			if got.To != c.LastNumber || got.From != max(1, c.LastNumber-29) || len(got.Messages) == 0 {
+				t.Fatalf("offline, a chat of %d messages shows %d–%d", c.LastNumber, got.From, got.To)
+			}
+			seen++
+		}
+		if cursor = page.Next; cursor == "" {
+			break
+		}
+	}
+	if want := second.state().Cached.Conversations; int64(seen) != want {
+		t.Fatalf("%d chats in the list, %d cached", seen, want)
+	}
+}
+
+func TestEngineSaysSinceWhenItIsOfflineAfterARestart(t *testing.T) {
+	b := newBackend(t)
+	line := NewProxy(t, b.config.Listen)
+	first := openEngine(t, t.TempDir())
+	first.signIn(line.URL())
+	b.visitor().says("hello?")
+	first.find("hello?")
+	line.Cut()
+	was := first.status("offline").Connection
+	first.close()
+	second := openEngine(t, first.data)
+	got := second.status("offline").Connection
+	if got.CheckedAt.IsZero() || got.CheckedAt != was.CheckedAt || got.Since != was.CheckedAt {
+		t.Fatalf("after the restart %+v, before %+v", got, was)
+	}
+}
+
+func TestEngineRebuildsADamagedCacheWhileItRuns(t *testing.T) {
+	b, email := demoBackend(t, 300, 6000)
+	e := openEngine(t, t.TempDir())
+	e.signInFor(b.url(), email)
+	e.status("live")
+	all := e.list("all")
+	e.close()
+	file := spoil(t, e.data)
+
+	again := openEngine(t, e.data)
+	Until(t, "a read to meet the damage, and the cache to be set aside", func() bool {
+		for _, r := range all {
+			if _, err := again.Thread(r.ID.String(), desktop.ThreadQuery{Limit: 50}); err != nil {
+				break
+			}
+		}
+		_, err := os.Stat(filepath.Join(filepath.Dir(file), "cache.aside.db"))
+		return err == nil
+	})
+	Until(t, "everything to be loaded again", func() bool {
+		s, err := again.State()
+		return err == nil && s.Connection.Status == "live" && len(again.list("all")) == len(all)
+	})
+}
+
+// spoil overwrites the second half of the account's cache and gives its path.
+func spoil(t *testing.T, data string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(data, "accounts", "*", "cache.db"))
+	if err != nil || len(files) != 1 {
+		t.Fatalf("find the cache: %v %v", files, err)
+	}
+	raw, err := os.ReadFile(files[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := len(raw) / 8192 * 4096; i < len(raw); i++ {
+		raw[i] = 0xa5
+	}
+	if err := os.WriteFile(files[0], raw, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return files[0]
+}
+
+// signInFor signs a member of the demonstration in.
+func (e *engine) signInFor(address, email string) {
+	e.t.Helper()
+	if err := e.SignIn(desktop.SignIn{Server: address, Email: email, Password: demo.Password}); err != nil {
+		e.t.Fatalf("sign in: %v", err)
+	}
+}
