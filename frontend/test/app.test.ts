@@ -100,12 +100,18 @@ describe('the seam', () => {
     });
     await backend.markRead('c', 57);
     await backend.thread('c', { before: 10, limit: 50 });
-    await backend.send('c', { text: 'hi', seen: 57 });
+    await backend.send('c', { text: 'hi', seen: 57, account: 'a1' });
+    await backend.unsent();
+    await backend.retry();
+    await backend.putMe({ read_mode: 'manual' });
     expect(await backend.getSetting('theme')).toBeUndefined();
     expect(calls).toEqual([
       ['MarkRead', 'c', 57],
       ['Thread', 'c', { before: 10, limit: 50 }],
-      ['Send', 'c', { text: 'hi', seen: 57 }],
+      ['Send', 'c', { text: 'hi', seen: 57, account: 'a1' }],
+      ['Unsent'],
+      ['Retry'],
+      ['PutMe', { read_mode: 'manual' }],
       ['GetSetting', 'theme'],
     ]);
   });

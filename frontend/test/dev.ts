@@ -1,7 +1,8 @@
 /**
  * The window over an inbox in memory, for looking at it and for tests in a
  * browser. The address says what to show: ?theme=dark, ?n=0 for an empty
- * inbox, ?status=offline|catching_up|signed_out|error, ?warning=1, ?broken=1.
+ * inbox, ?status=offline|catching_up|signed_out|error, ?warning=1, ?broken=1,
+ * ?readable=1650 for a partly filled cache, ?cut=1 for a first load cut off.
  * The backend is `window.backend`.
  */
 import { openWindow } from '../src/app/window';
@@ -24,6 +25,8 @@ if (status) {
   if (status === 'error') state.connection.problem = 'The cache on this computer could not be opened.';
 }
 if (ask.has('warning')) state.warnings = [{ code: 'keychain_missing', message: 'The sign-in is kept in a file.' }];
+if (ask.has('readable')) state.cached.readable = Number(ask.get('readable'));
+if (ask.has('cut')) Object.assign(state, { loaded: false, cached: { conversations: 0, readable: 0 }, share_links: [] });
 if (ask.has('signin')) Object.assign(state, { accounts: [], account: null, me: null });
 if (ask.has('broken')) backend.broken = { code: 'unavailable', message: 'The program behind this window does not answer.' };
 

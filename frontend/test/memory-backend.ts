@@ -1,6 +1,6 @@
 import type { Backend } from '../src/backend/backend';
 import { contactLabel } from '../src/domain/people';
-import type { Conversation, Counts, Events, ListRow, Message, OutboxEntry, Quick, ThreadPage } from '../src/domain/types';
+import type { Conversation, Counts, Events, ListRow, Message, OutboxEntry, Quick, ThreadPage, UnsentEntry } from '../src/domain/types';
 import { iso, world, type World } from './memory-data';
 
 type Callback = (payload: never) => void;
@@ -22,6 +22,8 @@ export class MemoryBackend implements Backend {
   readonly opened: string[] = [];
   readonly drafts = new Map<string, { text: string; comment: boolean }>();
   readonly pending = new Map<string, OutboxEntry[]>();
+  /** Refused texts and drafts whose chat is gone. */
+  orphans: UnsentEntry[] = [];
   /** Every call's name and arguments, for tests. */
   readonly calls: [string, ...unknown[]][] = [];
   /** When set, every call fails with it. */
@@ -43,14 +45,20 @@ export class MemoryBackend implements Backend {
     for (const callback of this.listeners.get(name) ?? []) callback(payload as never);
   }
 
-  state = () => this.answer(['state'], () => ({ ...this.world.state }));
+  state = () =>
+    this.answer(['state'], () => {
+      const entries = [...this.pending.values()].flat();
+      const refused = entries.filter((entry) => entry.state === 'refused').length;
+      const outbox = { queued: entries.length - refused, refused: refused + this.orphans.length };
+      return { ...this.world.state, outbox };
+    });
 
   counts = (brand: string) =>
     this.answer(['counts', brand], (): Counts => {
       const me = this.world.state.me?.id ?? '';
       const counts: Counts = { brands: {}, quick: { all: 0, unread: 0, mine: 0, unassigned: 0, unresolved: 0, resolved: 0 } };
       for (const c of this.world.conversations.values()) {
-        counts.brands[c.brand] = (counts.brands[c.brand] ?? 0) + c.unread;
+        counts.brands[c.brand] = (counts.brands[c.brand] ?? 0) + (c.unread > 0 ? 1 : 0);
         if (brand && c.brand !== brand) continue;
         for (const quick of Object.keys(quicks) as Quick[]) if (quicks[quick](c, me)) counts.quick[quick]++;
       }
@@ -91,7 +99,8 @@ export class MemoryBackend implements Backend {
       brand: conversation.brand,
       assignee_name: members.find((m) => m.id === conversation.assignee)?.name ?? '',
       draft: this.drafts.get(conversation.id)?.text ?? '',
-      pending: this.pending.get(conversation.id)?.length ?? 0,
+      pending: this.waiting(conversation.id, 'queued').length + this.waiting(conversation.id, 'sending').length,
+      refused: this.waiting(conversation.id, 'refused').length,
     };
   }
 
@@ -147,11 +156,26 @@ export class MemoryBackend implements Backend {
 
   drop: Backend['drop'] = (entry) =>
     this.answer(['drop', entry], () => {
+      const orphan = this.orphans.find((e) => e.id === entry);
+      this.orphans = this.orphans.filter((e) => e !== orphan);
+      if (orphan) {
+        this.emit('state', {});
+        return { text: orphan.text };
+      }
       const found = this.entry(entry);
       this.pending.set(found.conversation, (this.pending.get(found.conversation) ?? []).filter((e) => e.id !== entry));
       this.changed(found.conversation);
       return { text: found.text };
     });
+
+  unsent = () =>
+    this.answer(['unsent'], (): UnsentEntry[] => [
+      ...[...this.pending.values()]
+        .flat()
+        .filter((entry) => entry.state === 'refused')
+        .map((entry) => ({ ...entry, label: this.row(this.find(entry.conversation)).label, reachable: true })),
+      ...this.orphans,
+    ]);
 
   markRead: Backend['markRead'] = (id, upto) =>
     this.change(['markRead', id, upto], id, (c) => {
@@ -203,7 +227,7 @@ export class MemoryBackend implements Backend {
   saveDraft: Backend['saveDraft'] = (id, draft) =>
     this.answer(['saveDraft', id, draft], () => {
       if (draft.text === '') this.drafts.delete(id);
-      else this.drafts.set(id, draft);
+      else this.drafts.set(id, { text: draft.text, comment: draft.comment });
       this.emit('list', { conversations: [id] });
     });
 
@@ -234,6 +258,15 @@ export class MemoryBackend implements Backend {
     this.answer(['switchAccount', id], () => {
       this.world.state.account = id;
       this.world.state.accounts = this.world.state.accounts.map((a) => ({ ...a, active: a.id === id }));
+      this.emit('state', {});
+    });
+
+  retry = () => this.answer(['retry'], () => undefined);
+
+  putMe: Backend['putMe'] = (settings) =>
+    this.answer(['putMe', settings], () => {
+      const { me } = this.world.state;
+      if (me) this.world.state.me = { ...me, settings: { ...me.settings, ...settings } };
       this.emit('state', {});
     });
 
@@ -307,6 +340,10 @@ export class MemoryBackend implements Backend {
     conversation.preview_author = full.author;
   }
 
+  private waiting(id: string, state: OutboxEntry['state']): OutboxEntry[] {
+    return (this.pending.get(id) ?? []).filter((entry) => entry.state === state);
+  }
+
   private me = () => ({ kind: 'member' as const, id: this.world.state.me?.id ?? '' });
 
   private find(id: string): Conversation {
@@ -334,6 +371,7 @@ export class MemoryBackend implements Backend {
     this.emit('thread', { conversation: id });
     this.emit('list', { conversations: [id] });
     this.emit('counts', {});
+    this.emit('state', {});
   }
 
   /** Answers like the program: later, as a copy, or with its failure. */

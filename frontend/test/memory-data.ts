@@ -216,7 +216,8 @@ export function world(n: number, now: number, seed = 7): World {
       brand: brand.id,
       url: `http://127.0.0.1:8787/c/${brand.name.toLowerCase().replace(/\W+/g, '-')}`,
     })),
-    cached: { conversations: n },
+    loaded: true,
+    cached: { conversations: n, readable: n },
     outbox: { queued: 0, refused: 0 },
     version: '0.1.0',
   };

@@ -5,6 +5,7 @@ import { App } from '../state/app.svelte';
 import { Clock } from '../state/clock.svelte';
 import { Commands } from '../state/commands';
 import type { Context } from '../state/context';
+import { Desks } from '../state/desk.svelte';
 import { ChatList } from '../state/list.svelte';
 import { Settings } from '../state/settings.svelte';
 import { Toasts } from '../state/toasts.svelte';
@@ -15,9 +16,11 @@ import { followTheme } from './theme';
 
 /** Builds the window over a backend: everything that lives as long as it does is made here. */
 export async function openWindow(backend: Backend, target: HTMLElement): Promise<Context> {
+  const owner = new App(backend);
   const context: Context = {
     backend,
-    app: new App(backend),
+    app: owner,
+    desks: new Desks(owner),
     list: new ChatList(backend),
     settings: new Settings(backend),
     toasts: new Toasts(),
@@ -28,6 +31,16 @@ export async function openWindow(backend: Backend, target: HTMLElement): Promise
   await settings.load();
   followTheme(settings.values.theme)();
   app.brand = settings.values.brand;
+  app.admit({
+    leave: () => Promise.resolve(),
+    enter(account, from) {
+      // Another account's list starts anew; the first one's is on its way already.
+      if (from !== null) {
+        settings.set('brand', '');
+        void list.restart();
+      } else if (account !== null && list.answered) void list.reload();
+    },
+  });
   clock.start();
   // State, counts and the first page are on their way while the window is being built.
   void app.start();

@@ -11,9 +11,11 @@ import type {
   Failure,
   ListPage,
   ListQuery,
+  MemberSettings,
   OutboxEntry,
   ThreadPage,
   ThreadQuery,
+  UnsentEntry,
 } from '../domain/types';
 
 export interface Backend {
@@ -25,13 +27,19 @@ export interface Backend {
   /** Reads the cache; a hole starts a fetch and a later "thread" event. */
   thread(id: string, query: ThreadQuery): Promise<ThreadPage>;
 
-  /** The text is safe on disk when this resolves. `seen` is the highest number in view. */
-  send(id: string, message: { text: string; seen: number; reply_to?: string }): Promise<OutboxEntry>;
-  comment(id: string, comment: { text: string; mentions: string[] }): Promise<OutboxEntry>;
+  /**
+   * The text is safe on disk when this resolves. `seen` is the highest number in
+   * view. What is written names the account it was written in: the program
+   * refuses it in any other.
+   */
+  send(id: string, message: { text: string; seen: number; reply_to?: string; account: string }): Promise<OutboxEntry>;
+  comment(id: string, comment: { text: string; mentions: string[]; account: string }): Promise<OutboxEntry>;
   /** Tries a refused entry again, with a new command but the same message. */
   resend(entry: string, options: { force?: boolean; text?: string }): Promise<OutboxEntry>;
   /** Gives up an entry that was not sent and hands its text back. */
   drop(entry: string): Promise<{ text: string }>;
+  /** Every text of the account that was refused, and drafts whose chat is gone. */
+  unsent(): Promise<UnsentEntry[]>;
 
   markRead(id: string, upto: number): Promise<void>;
   markUnread(id: string): Promise<void>;
@@ -42,7 +50,7 @@ export interface Backend {
   accept(id: string): Promise<void>;
   release(id: string): Promise<void>;
   updateContact(contact: string, fields: { name?: string; email?: string; phone?: string }): Promise<void>;
-  saveDraft(id: string, draft: { text: string; comment: boolean }): Promise<void>;
+  saveDraft(id: string, draft: { text: string; comment: boolean; account: string }): Promise<void>;
   typing(id: string): Promise<void>;
   /** Which conversation is in front of the agent; empty for none. */
   viewing(id: string): Promise<void>;
@@ -51,6 +59,10 @@ export interface Backend {
   signOut(): Promise<void>;
   switchAccount(id: string): Promise<void>;
   startEmbedded(): Promise<void>;
+  /** Tries the failed start of the active account again, now. */
+  retry(): Promise<void>;
+  /** Changes what this member chose; the state shows it at once. */
+  putMe(settings: MemberSettings): Promise<void>;
 
   /** A setting of this window on this device; undefined when never set. */
   getSetting(key: string): Promise<unknown>;

@@ -1,4 +1,4 @@
-import type { AppState, ConversationView, Counts, Events, ListPage, OutboxEntry, ThreadPage } from '../domain/types';
+import type { AppState, ConversationView, Counts, Events, ListPage, OutboxEntry, ThreadPage, UnsentEntry } from '../domain/types';
 import type { Backend } from './backend';
 
 /** A way to call the program's methods by name and to hear its events. */
@@ -24,6 +24,7 @@ export function backendOver(transport: Transport): Backend {
     comment: (id, comment) => call<OutboxEntry>('Comment', id, comment),
     resend: (entry, options) => call<OutboxEntry>('Resend', entry, options),
     drop: (entry) => call<{ text: string }>('Drop', entry),
+    unsent: () => call<UnsentEntry[]>('Unsent'),
     markRead: (id, upto) => call<void>('MarkRead', id, upto),
     markUnread: (id) => call<void>('MarkUnread', id),
     resolve: (id) => call<void>('Resolve', id),
@@ -39,6 +40,8 @@ export function backendOver(transport: Transport): Backend {
     signOut: () => call<void>('SignOut'),
     switchAccount: (id) => call<void>('SwitchAccount', id),
     startEmbedded: () => call<void>('StartEmbedded'),
+    retry: () => call<void>('Retry'),
+    putMe: (settings) => call<void>('PutMe', settings),
     getSetting: async (key) => (await call<unknown>('GetSetting', key)) ?? undefined,
     putSetting: (key, value) => call<void>('PutSetting', key, value),
     openLink: (url) => call<void>('OpenLink', url),

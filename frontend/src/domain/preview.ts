@@ -11,24 +11,31 @@ export interface Speakers {
 
 type Previewed = Pick<Conversation, 'preview' | 'preview_kind' | 'preview_author'>;
 
-/** The line under a chat's name: what was said last, and by whom. */
-export function previewLine(conversation: Previewed, speakers: Speakers): string {
-  const { preview_kind: kind, preview_author: author } = conversation;
-  if (kind === '') return t('preview.nothing');
-  const text = content(conversation);
+/** The line under a chat's name. Its two parts may run in different directions. */
+export interface Preview {
+  /** Who said it, with a colon; empty for the customer. */
+  lead: string;
+  text: string;
+}
+
+/** What was said last, and by whom. */
+export function previewOf(conversation: Previewed, speakers: Speakers): Preview {
+  if (conversation.preview_kind === '') return { lead: '', text: t('preview.nothing') };
+  return { lead: leadOf(conversation, speakers), text: content(conversation) };
+}
+
+function leadOf({ preview_kind: kind, preview_author: author }: Previewed, speakers: Speakers): string {
   const own = author.kind === 'member' && author.id === speakers.me;
-  if (kind === 'comment') {
-    return own ? t('preview.you_comment', { text }) : t('preview.comment', { name: speaker(author.id, speakers), text });
-  }
+  if (kind === 'comment') return own ? t('preview.you_comment') : t('preview.comment', { name: speaker(author.id, speakers) });
   switch (author.kind) {
     case 'member':
-      return own ? t('preview.you', { text }) : t('preview.by', { name: speaker(author.id, speakers), text });
+      return own ? t('preview.you') : t('preview.by', { name: speaker(author.id, speakers) });
     case 'assistant':
-      return t('preview.by', { name: t('preview.assistant'), text });
+      return t('preview.by', { name: t('preview.assistant') });
     case 'flow':
-      return t('preview.by', { name: t('preview.flow'), text });
+      return t('preview.by', { name: t('preview.flow') });
     default:
-      return text;
+      return '';
   }
 }
 

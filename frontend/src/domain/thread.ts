@@ -25,6 +25,8 @@ interface Above {
   unread: number;
   /** Messages before this one are not on this device yet. */
   hole: boolean;
+  /** The first of what waits, with newer messages between it and the row above that are not loaded. */
+  newer: boolean;
 }
 
 /** Something said: by the customer, the assistant, a flow or a member. */
@@ -69,6 +71,8 @@ export interface RowOptions {
   unreadAfter: number | null;
   /** Entries that are still on their way, oldest first. */
   pending: readonly OutboxEntry[];
+  /** The newest message there is stands among the messages. */
+  atHead: boolean;
   /** The signed-in member, author of what is pending. */
   me: string;
 }
@@ -118,14 +122,17 @@ export function rowsOf(messages: readonly Message[], options: RowOptions): Row[]
       day: dayOf(message.sent_at),
       unread: message.number === unread.number ? unread.count : 0,
       hole: before > 0 && message.number > before + 1,
+      newer: false,
     });
     before = message.number;
   }
+  let newer = !options.atHead;
   for (const entry of options.pending) {
     // The confirmed row and the entry are the same message: the row wins.
     // What says nothing (a handoff on its way) is no row.
     if (!entry.message || known.has(entry.message)) continue;
-    const above = { key: entry.message, day: dayOf(entry.created_at), unread: 0, hole: false };
+    const above = { key: entry.message, day: dayOf(entry.created_at), unread: 0, hole: false, newer };
+    newer = false;
     rows.push({ kind: 'pending', entry, first: true, last: true, ...above });
   }
   group(rows, options.me);
@@ -167,7 +174,7 @@ function group(rows: Row[], me: string): void {
     const from = speaker(a, me);
     const to = speaker(b, me);
     if (from.author.kind !== to.author.kind || from.author.id !== to.author.id) continue;
-    if (Math.abs(to.at - from.at) > groupGapMs || b.day || b.unread > 0 || b.hole) continue;
+    if (Math.abs(to.at - from.at) > groupGapMs || b.day || b.unread > 0 || b.hole || b.newer) continue;
     b.first = false;
     // What is true of one message only keeps its line: a failure, an edit, another tick.
     if (!keepsOwnLine(a) && tick(a) === tick(b)) a.last = false;
@@ -234,7 +241,7 @@ export function trimMessages(
 
 /** The first guess of a row's height, before it is measured. */
 export function estimateHeight(row: Row): number {
-  return (row.day ? 37 : 0) + (row.unread > 0 ? 34 : 0) + (row.hole ? 34 : 0) + ownHeight(row);
+  return (row.day ? 37 : 0) + (row.unread > 0 ? 34 : 0) + (row.hole ? 34 : 0) + (row.newer ? 34 : 0) + ownHeight(row);
 }
 
 function ownHeight(row: Row): number {

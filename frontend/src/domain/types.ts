@@ -240,6 +240,9 @@ export interface Message {
   deleted_at?: Time | null;
 }
 
+/** What a member chose for every computer they work on. */
+export type MemberSettings = Member['settings'];
+
 /** What a channel can do in a conversation right now. */
 export interface Abilities {
   /** Characters. */
@@ -275,6 +278,14 @@ export interface OutboxEntry {
   problem: Problem | null;
   created_at: Time;
   attempts: number;
+}
+
+/** A text of this account that was refused, or a draft that outlived its chat, waiting for its author. */
+export interface UnsentEntry extends OutboxEntry {
+  /** What the contact is called. */
+  label: string;
+  /** The chat can still be opened. */
+  reachable: boolean;
 }
 
 /** A workspace this program is signed in to. */
@@ -327,7 +338,10 @@ export interface AppState {
   connection: Connection;
   warnings: Warning[];
   share_links: ShareLink[];
-  cached: { conversations: number };
+  /** The first load of this account is complete. */
+  loaded: boolean;
+  /** Chats that are known here, and those whose newest messages are here too. */
+  cached: { conversations: number; readable: number };
   outbox: { queued: number; refused: number };
   version: string;
 }
@@ -351,6 +365,8 @@ export interface ListRow {
   draft: string;
   /** Messages still on their way out. */
   pending: number;
+  /** Texts of this member the server refused; they wait for a decision. */
+  refused: number;
 }
 
 export interface ListQuery {

@@ -3,7 +3,7 @@ import { isMessageKey, t } from './messages';
 import { firstName } from './preview';
 import { parts, text } from './thread';
 import { clockLabel, durationLabel } from './time';
-import type { Actor, Conversation, Delivery, Message, MessageEvent, Part, Problem } from './types';
+import type { Actor, Conversation, Delivery, Message, MessageEvent, Part, Problem, UnsentEntry } from './types';
 
 /** Who names may be asked for. */
 export interface Names {
@@ -94,6 +94,12 @@ export function problemWords(problem: Problem | null, names: Names): string {
     default:
       return problem?.detail || problem?.title || t('thread.refused.other');
   }
+}
+
+/** Why a text waits in the list of what could not be sent. */
+export function unsentWords(entry: UnsentEntry, nameOf: (member: string) => string): string {
+  if (entry.kind === 'draft' && !entry.problem) return t('unsent.draft');
+  return problemWords(entry.problem, { me: '', customer: entry.label, nameOf });
 }
 
 /** "Ana is typing…", "You, Ana are typing…"; empty when nobody is. */

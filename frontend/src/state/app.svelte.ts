@@ -1,5 +1,13 @@
 import { failureOf, type Backend } from '../backend/backend';
-import type { Account, AppState, Brand, Channel, Counts, Failure, Member } from '../domain/types';
+import type { Account, AppState, Brand, Channel, Counts, Failure, Member, ReadMode, SendKey } from '../domain/types';
+
+/** Somebody who keeps something that belongs to one account only. */
+export interface Tenant {
+  /** The account goes: called and waited for before anything of the next one is drawn. */
+  leave(): Promise<void>;
+  /** Another account is here; the first one too, and none at all is null. `from` went, if any did. */
+  enter(account: string | null, from: string | null): void;
+}
 
 /**
  * App is what the whole window shares: the state of the program, what is
@@ -21,12 +29,24 @@ export class App {
   private readonly membersById = $derived(new Map(this.state?.members.map((m) => [m.id, m])));
   private readonly channelsById = $derived(new Map(this.state?.channels.map((c) => [c.id, c])));
   private readonly brandsById = $derived(new Map(this.state?.brands.map((b) => [b.id, b])));
+  private readonly tenants: Tenant[] = [];
   private off: (() => void)[] = [];
+  private moments = 0;
 
   constructor(readonly backend: Backend) {}
 
   get me(): Member | null {
     return this.state?.me ?? null;
+  }
+
+  /** What Enter does in the composer. */
+  get sendKey(): SendKey {
+    return this.me?.settings.send_key ?? 'enter';
+  }
+
+  /** When chats count as read. */
+  get readMode(): ReadMode {
+    return this.me?.settings.read_mode ?? 'on_reply';
   }
 
   /** The account that is open. */
@@ -55,6 +75,25 @@ export class App {
     await Promise.all([this.refresh(), this.refreshCounts()]);
   }
 
+  /** From now on this one is told when the account changes. */
+  admit(tenant: Tenant): void {
+    this.tenants.push(tenant);
+  }
+
+  /** Grows with every call: tells which of two things happened first. */
+  moment(): number {
+    return ++this.moments;
+  }
+
+  /**
+   * Runs what opens another account. Everything written in this one is on disk
+   * before, while this one can still be written to.
+   */
+  async away(action: () => Promise<void>): Promise<void> {
+    await Promise.all(this.tenants.map((tenant) => tenant.leave()));
+    await action();
+  }
+
   stop(): void {
     for (const off of this.off) off();
     this.off = [];
@@ -62,11 +101,7 @@ export class App {
 
   private readonly readState = latest(
     () => this.backend.state(),
-    (state) => {
-      if (this.state && this.state.account !== state.account) this.forget();
-      this.state = state;
-      this.failure = null;
-    },
+    (state) => this.take(state),
     (cause) => {
       // What is on the screen stays; only a first read that fails is an error page.
       if (!this.state) this.failure = failureOf(cause);
@@ -103,6 +138,18 @@ export class App {
     void this.refreshCounts();
   }
 
+  private async take(state: AppState): Promise<void> {
+    const from = this.state?.account ?? null;
+    const changed = this.state === null || from !== state.account;
+    if (changed && from !== null) {
+      await Promise.all(this.tenants.map((tenant) => tenant.leave()));
+      this.forget();
+    }
+    this.state = state;
+    this.failure = null;
+    if (changed) for (const tenant of this.tenants) tenant.enter(state.account, from);
+  }
+
   /** Another account: nothing of the former one may stay on the screen. */
   private forget(): void {
     this.selected = '';
@@ -118,7 +165,7 @@ export class App {
  */
 export function latest<T>(
   read: () => Promise<T>,
-  done: (value: T) => void,
+  done: (value: T) => unknown,
   failed: (cause: unknown) => void,
 ): () => Promise<void> {
   let running: Promise<void> | undefined;
@@ -128,7 +175,8 @@ export function latest<T>(
       again = false;
       try {
         const value = await read();
-        done(value);
+        const after = done(value);
+        if (after instanceof Promise) await after;
       } catch (cause) {
         failed(cause);
       }

@@ -11,7 +11,8 @@ export type CommandName =
   | 'composer.comment'
   | 'contact.toggle'
   | 'help.toggle'
-  | 'settings.open';
+  | 'settings.open'
+  | 'unsent.open';
 
 type Handler = () => void;
 

@@ -5,6 +5,9 @@ import type { Failure, Member, Message, OutboxEntry } from '../domain/types';
 import type { App } from './app.svelte';
 import type { Thread, ThreadStore } from './thread.svelte';
 
+/** How soon a draft that could not be saved is tried again. */
+const saveAgainMs = 3000;
+
 /** Colleagues and customers hear of typing at most this often. */
 const typingEveryMs = 3000;
 
@@ -17,10 +20,14 @@ export class Draft {
   comment = $state(false);
   replyTo = $state.raw<Message | null>(null);
   sending = $state(false);
-  /** Why the last attempt to send or save went wrong; the text is still here. */
+  /** Why the last attempt to send went wrong; the text is still here. */
   failure = $state.raw<Failure | null>(null);
-  /** Typed in during this run: what the cache says about it is older. */
+  /** Why the text is not on disk yet; saving goes on until it is. */
+  notSaved = $state.raw<Failure | null>(null);
+  /** Holds a change the program has not confirmed: what it says about the draft is older. */
   touched = false;
+  /** When the last change was confirmed: what was read before says nothing about it. */
+  savedAt = 0;
   /** Where the caret stood, restored when the agent comes back. */
   caret = 0;
 
@@ -33,7 +40,7 @@ export interface FocusWish {
   n: number;
 }
 
-/** ComposerStore keeps every conversation's draft, saves each keystroke and sends. */
+/** ComposerStore keeps the drafts of one account, saves each keystroke and sends. */
 export class ComposerStore {
   /** Bumped when a key or a button wants the composer focused. */
   wish = $state.raw<FocusWish>({ what: 'stay', n: 0 });
@@ -41,36 +48,66 @@ export class ComposerStore {
   typingIn = $state('');
   private readonly drafts = new Map<string, Draft>();
   private readonly saves = new Map<string, Promise<void>>();
-  private readonly unsaved = new Set<string>();
+  private readonly changed = new Set<string>();
+  private readonly again = new Map<string, ReturnType<typeof setTimeout>>();
+  private threads: ThreadStore | null = null;
   private typingSentAt = 0;
   private typingStop: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly app: App,
-    private readonly threads: ThreadStore,
+    /** Everything written here is written in this account. */
+    readonly account: string,
   ) {}
 
-  /** The draft of a conversation; what the cache kept is taken over once. */
+  /** The threads these composers stand below. */
+  sitAt(threads: ThreadStore): void {
+    this.threads = threads;
+  }
+
+  /** The account goes: nothing is typed any more; what is not saved yet still gets saved. */
+  leave(): void {
+    clearTimeout(this.typingStop);
+    this.typingIn = '';
+    this.threads = null;
+  }
+
+  /** The draft of a conversation. */
   draft(thread: Thread): Draft {
-    let draft = this.drafts.get(thread.id);
+    return this.draftOf(thread.id);
+  }
+
+  private draftOf(conversation: string): Draft {
+    let draft = this.drafts.get(conversation);
     if (!draft) {
-      draft = new Draft(thread.id);
-      this.drafts.set(thread.id, draft);
+      draft = new Draft(conversation);
+      this.drafts.set(conversation, draft);
     }
     return draft;
   }
 
   /**
-   * Takes over what the cache has kept of a draft, unless it was typed in
-   * since: a cached answer may be older than the last key.
+   * Takes over what the program says of a draft, also that there is none: it
+   * may have been changed or sent on another device. Never over a change that
+   * is not saved yet, nor from an answer that is older than the last change.
    */
   adopt(thread: Thread): void {
     const draft = this.draft(thread);
-    const kept = thread.view?.draft;
-    if (draft.touched || !kept) return;
-    draft.text = kept.text;
+    if (!thread.view || draft.touched || draft.sending || thread.viewAt <= draft.savedAt) return;
+    const kept = thread.view.draft;
+    if (!kept) {
+      // An empty line being started is nothing the program keeps.
+      if (isBlank(draft.text)) return;
+      draft.text = '';
+      draft.replyTo = null;
+      draft.caret = 0;
+      return;
+    }
+    if (draft.text !== kept.text) {
+      draft.text = kept.text;
+      draft.caret = kept.text.length;
+    }
     draft.comment = kept.comment;
-    draft.caret = kept.text.length;
   }
 
   /** A keystroke. */
@@ -92,30 +129,40 @@ export class ComposerStore {
 
   /** Writes the draft through; saves of one conversation never overtake each other. */
   private save(draft: Draft): void {
+    const id = draft.conversation;
     draft.touched = true;
-    this.unsaved.add(draft.conversation);
-    if (this.saves.has(draft.conversation)) return;
-    const run = async (): Promise<void> => {
-      while (this.unsaved.delete(draft.conversation)) {
-        try {
-          await this.app.backend.saveDraft(draft.conversation, { text: draft.text, comment: draft.comment });
-        } catch (cause) {
-          draft.failure = {
-            ...failureOf(cause),
-            message: t('composer.not_saved', { problem: failureOf(cause).message }),
-          };
-        }
-      }
-    };
-    this.saves.set(
-      draft.conversation,
-      run().finally(() => this.saves.delete(draft.conversation)),
-    );
+    this.changed.add(id);
+    clearTimeout(this.again.get(id));
+    this.again.delete(id);
+    if (this.saves.has(id)) return;
+    this.saves.set(id, this.write(draft));
   }
 
-  /** Resolves when every keystroke so far is on disk. */
+  private async write(draft: Draft): Promise<void> {
+    const id = draft.conversation;
+    while (this.changed.delete(id)) {
+      try {
+        await this.app.backend.saveDraft(id, { text: draft.text, comment: draft.comment, account: this.account });
+        draft.notSaved = null;
+        draft.savedAt = this.app.moment();
+      } catch (cause) {
+        const failure = failureOf(cause);
+        draft.notSaved = { ...failure, message: t('composer.not_saved', { problem: failure.message }) };
+      }
+    }
+    this.saves.delete(id);
+    if (!draft.notSaved) draft.touched = false;
+    else this.again.set(id, setTimeout(() => this.save(draft), saveAgainMs));
+  }
+
+  /** Resolves when every keystroke so far is on disk, or could not be put there for now. */
   async settled(): Promise<void> {
     await Promise.all(this.saves.values());
+  }
+
+  /** Something typed here is not on disk. */
+  get unsaved(): boolean {
+    return this.saves.size > 0 || this.again.size > 0;
   }
 
   private signalTyping(conversation: string): void {
@@ -148,10 +195,11 @@ export class ComposerStore {
     draft.failure = null;
     try {
       if (comment) {
-        await this.app.backend.comment(thread.id, { text, mentions: mentionsIn(text, this.members(thread)) });
+        await this.app.backend.comment(thread.id, { text, mentions: mentionsIn(text, this.members(thread)), account: this.account });
       } else {
         const replyTo = draft.replyTo?.id;
-        await this.app.backend.send(thread.id, { text, seen: thread.seen, ...(replyTo ? { reply_to: replyTo } : {}) });
+        const message = { text, seen: thread.seen, ...(replyTo ? { reply_to: replyTo } : {}), account: this.account };
+        await this.app.backend.send(thread.id, message);
       }
     } catch (cause) {
       draft.failure = failureOf(cause);
@@ -164,9 +212,8 @@ export class ComposerStore {
     draft.caret = draft.text.length;
     this.typingIn = '';
     this.save(draft);
-    thread.place = null;
-    if (!comment) this.threads.answered(thread);
-    void thread.refresh();
+    if (!comment) this.threads?.answered(thread);
+    void thread.follow();
     return true;
   }
 
@@ -185,6 +232,8 @@ export class ComposerStore {
   async takeBack(entry: OutboxEntry): Promise<void> {
     const draft = this.putBack(entry);
     await this.saves.get(entry.conversation);
+    // Not on disk as a draft: the entry is what keeps the text.
+    if (draft.notSaved) return;
     try {
       await this.app.backend.drop(entry.id);
     } catch (cause) {
@@ -194,11 +243,7 @@ export class ComposerStore {
 
   /** Puts an entry's text in front of whatever stands in its composer. */
   putBack(entry: OutboxEntry): Draft {
-    let draft = this.drafts.get(entry.conversation);
-    if (!draft) {
-      draft = new Draft(entry.conversation);
-      this.drafts.set(entry.conversation, draft);
-    }
+    const draft = this.draftOf(entry.conversation);
     draft.comment = entry.comment;
     draft.text = isBlank(draft.text) ? entry.text : `${entry.text}\n\n${draft.text}`;
     draft.caret = entry.text.length;

@@ -10,17 +10,16 @@ export interface Freshness {
   progress: { done: number; total: number } | null;
 }
 
+/** What the sentences about the cache need of the state. */
+type Cached = Pick<AppState, 'connection' | 'cached' | 'loaded'>;
+
 /** The line at the bottom of the list: never silent about what is old. */
-export function freshness(state: Pick<AppState, 'connection' | 'cached'>, now: number): Freshness {
+export function freshness(state: Cached, now: number): Freshness {
   const { connection, cached } = state;
   const { progress } = connection;
   switch (connection.status) {
     case 'live':
-      return {
-        tone: 'ok',
-        text: cached.conversations > 0 ? t('sync.live', { n: cached.conversations }) : t('sync.live_empty'),
-        progress: null,
-      };
+      return { tone: 'ok', text: live(cached), progress: null };
     case 'catching_up':
       return progress && progress.total > 0
         ? { tone: 'busy', text: t('sync.progress', { done: progress.done, total: progress.total }), progress }
@@ -28,23 +27,51 @@ export function freshness(state: Pick<AppState, 'connection' | 'cached'>, now: n
     case 'connecting':
       return { tone: 'busy', text: t('sync.connecting'), progress: null };
     case 'offline':
-      return { tone: 'warn', text: since('sync.offline', 'sync.offline_now', connection.since, now), progress: null };
+      return {
+        tone: 'warn',
+        text: t('sync.with', { state: since('sync.offline', 'sync.offline_now', connection.since, now), rest: readable(state) }),
+        progress: null,
+      };
     case 'signed_out':
-      return { tone: 'warn', text: t('sync.signed_out'), progress: null };
+      return { tone: 'warn', text: t('sync.with', { state: t('sync.signed_out'), rest: readable(state) }), progress: null };
     case 'error':
       return { tone: 'danger', text: connection.problem ?? t('sync.error'), progress: null };
   }
 }
 
-/** The sentence of the offline banner. */
-export function offlineSentence(sinceTime: string | null, now: number): string {
-  return since('offline.banner', 'offline.banner_now', sinceTime, now);
+function live({ conversations, readable: n }: AppState['cached']): string {
+  if (conversations === 0) return t('sync.live_empty');
+  return n < conversations ? t('sync.live_part', { n: conversations, readable: n }) : t('sync.live', { n: conversations });
 }
 
-/** The first load of an account: nothing can be shown yet. */
-export function isFirstLoad(state: Pick<AppState, 'connection' | 'cached'>): boolean {
-  const { status } = state.connection;
-  return state.cached.conversations === 0 && (status === 'catching_up' || status === 'connecting');
+/** How much can be read without a line: "everything" only when it is true. */
+function readable({ cached, loaded }: Cached): string {
+  if (!loaded && cached.conversations === 0) return t('sync.not_loaded');
+  if (!loaded) return t('sync.part_loaded', { n: cached.readable });
+  return cached.readable < cached.conversations
+    ? t('sync.part', { n: cached.conversations, readable: cached.readable })
+    : t('sync.all');
+}
+
+/** The sentence of the offline banner. */
+export function offlineSentence(state: Cached, now: number): string {
+  const { cached, loaded, connection } = state;
+  const what = !loaded
+    ? t('offline.not_loaded')
+    : cached.readable < cached.conversations
+      ? t('offline.part', { n: cached.conversations, readable: cached.readable })
+      : t('offline.all');
+  return `${since('offline.banner', 'offline.banner_now', connection.since, now)} ${what}`;
+}
+
+/**
+ * How far the first load of the account is: done, under way, or cut off, when
+ * nothing says what the inbox holds and nothing is on its way either.
+ */
+export function firstLoad({ loaded, connection }: Pick<AppState, 'loaded' | 'connection'>): 'done' | 'running' | 'cut_off' {
+  if (loaded) return 'done';
+  const { status } = connection;
+  return status === 'offline' || status === 'signed_out' || status === 'error' ? 'cut_off' : 'running';
 }
 
 function since(

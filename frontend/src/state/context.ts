@@ -4,6 +4,7 @@ import type { Backend } from '../backend/backend';
 import type { App } from './app.svelte';
 import type { Clock } from './clock.svelte';
 import type { Commands } from './commands';
+import type { Desks } from './desk.svelte';
 import type { ChatList } from './list.svelte';
 import type { Settings } from './settings.svelte';
 import type { Toasts } from './toasts.svelte';
@@ -11,6 +12,7 @@ import type { Toasts } from './toasts.svelte';
 export interface Context {
   backend: Backend;
   app: App;
+  desks: Desks;
   list: ChatList;
   settings: Settings;
   toasts: Toasts;

@@ -91,6 +91,19 @@ export class ChatList {
     this.loading = false;
   }
 
+  /** Another account: nothing of the former one stays, and everything is asked anew. */
+  restart(): Promise<void> {
+    this.pages = [];
+    this.answered = null;
+    this.loading = true;
+    this.failure = null;
+    this.arrivals = 0;
+    this.placed = new Map();
+    this.displaced = false;
+    this.inView = { first: 0, last: 0 };
+    return this.ask({ brand: '', search: '', quick: 'all' });
+  }
+
   /** Tells which rows are drawn; loads further down when the end comes near. */
   async view(first: number, last: number): Promise<void> {
     this.inView = { first, last };

@@ -1,5 +1,4 @@
 import type { Backend } from '../backend/backend';
-import type { ReadMode, SendKey } from '../domain/types';
 
 export type Theme = 'light' | 'dark' | 'system';
 
@@ -13,8 +12,6 @@ export interface Choices {
   panel_open: boolean;
   /** The list shows the chats waiting longest first. */
   oldest_first: boolean;
-  send_key: SendKey;
-  read_mode: ReadMode;
   /** The brand the inbox is scoped to; empty for all. */
   brand: string;
 }
@@ -25,8 +22,6 @@ export const defaults: Choices = {
   panel_width: 304,
   panel_open: true,
   oldest_first: false,
-  send_key: 'enter',
-  read_mode: 'on_reply',
   brand: '',
 };
 

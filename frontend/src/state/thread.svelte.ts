@@ -2,7 +2,6 @@ import { failureOf } from '../backend/backend';
 import type { ConversationView, Failure, Message, OutboxEntry, ThreadPage } from '../domain/types';
 import { isFromCustomer, mergeMessages, rowsOf, topOf, trimMessages, type Row, type Top } from '../domain/thread';
 import { latest, type App } from './app.svelte';
-import type { Settings } from './settings.svelte';
 import { TypingLine } from './typing.svelte';
 
 /** How many messages one page holds. */
@@ -15,6 +14,12 @@ const keptThreads = 24;
 export interface Place {
   key: string;
   offset: number;
+}
+
+/** Something in an open thread that did not work, and can be tried again. */
+export interface Trouble {
+  what: 'older' | 'newer' | 'newest' | 'read';
+  failure: Failure;
 }
 
 /**
@@ -34,6 +39,12 @@ export class Thread {
   /** The first page has been read. */
   ready = $state(false);
   failure = $state.raw<Failure | null>(null);
+  /** What went wrong while the rest of the thread stays as it is. */
+  trouble = $state.raw<Trouble | null>(null);
+  /** Grows when the reader is to be taken to the newest message. */
+  following = $state(0);
+  /** When the view was asked for, in moments of the App. */
+  viewAt = $state(0);
   /** The read position when the thread was opened: above it stands the "New messages" line. */
   unreadAfter = $state<number | null>(null);
   /** Highest number that has been in front of the agent. */
@@ -42,7 +53,8 @@ export class Thread {
   readonly rows: readonly Row[] = $derived.by(() =>
     rowsOf(this.messages, {
       unreadAfter: this.unreadAfter,
-      pending: this.atHead ? this.pending : [],
+      pending: this.pending,
+      atHead: this.atHead,
       me: this.app.me?.id ?? '',
     }),
   );
@@ -101,6 +113,7 @@ export class Thread {
 
   private async read(): Promise<void> {
     const backend = this.app.backend;
+    const asked = this.app.moment();
     const [view, page] = await Promise.all([backend.conversation(this.id), backend.thread(this.id, this.nextQuery())]);
     let first = page;
     const conversation = view.conversation;
@@ -118,6 +131,7 @@ export class Thread {
     }
     // The same answer again draws nothing again.
     if (JSON.stringify(view) !== JSON.stringify(this.view)) this.view = view;
+    this.viewAt = asked;
     this.take(first, fresh);
     this.head = Math.max(page.head, conversation.last_number, this.last);
   }
@@ -162,6 +176,8 @@ export class Thread {
   /** Reads the page above; the view shows it with commitOlder once it may. */
   async loadOlder(): Promise<void> {
     const first = this.messages[0];
+    // What failed is tried again when the reader says so, not with every wheel event.
+    if (this.trouble?.what === 'older') return;
     if (this.olderAsked || this.older || this.complete || !first || first.number <= 1) return;
     this.olderAsked = true;
     try {
@@ -170,7 +186,7 @@ export class Thread {
       if (page.messages.length > 0) this.older = page;
       else if (page.complete) this.complete = true;
     } catch (cause) {
-      this.failure = failureOf(cause);
+      this.trouble = { what: 'older', failure: failureOf(cause) };
     } finally {
       this.olderAsked = false;
     }
@@ -189,6 +205,7 @@ export class Thread {
 
   /** Reads the page below, after older pages have pushed it out. */
   async loadNewer(): Promise<void> {
+    if (this.trouble?.what === 'newer') return;
     if (this.newerAsked || this.atHead || this.messages.length === 0) return;
     this.newerAsked = true;
     try {
@@ -200,7 +217,7 @@ export class Thread {
       this.messages = trimMessages(mergeMessages(this.messages, page.messages), 'newer');
       if ((this.messages[0]?.number ?? 0) > before) this.complete = false;
     } catch (cause) {
-      this.failure = failureOf(cause);
+      this.trouble = { what: 'newer', failure: failureOf(cause) };
     } finally {
       this.newerAsked = false;
     }
@@ -210,11 +227,45 @@ export class Thread {
   async toNewest(): Promise<void> {
     this.place = null;
     if (this.atHead) return;
-    const page = await this.app.backend.thread(this.id, { limit: pageSize });
-    this.messages = page.messages;
-    this.setPending(page.pending);
-    this.complete = page.complete;
-    this.head = Math.max(page.head, this.last);
+    try {
+      const page = await this.app.backend.thread(this.id, { limit: pageSize });
+      this.loading = page.loading;
+      this.setPending(page.pending);
+      // The newest are not on this device: what is here stays.
+      if (page.messages.length === 0 || (page.messages.at(-1)?.number ?? 0) <= this.last) return;
+      this.messages = page.messages;
+      this.complete = page.complete;
+      this.head = Math.max(page.head, this.last);
+    } catch (cause) {
+      this.trouble = { what: 'newest', failure: failureOf(cause) };
+    }
+  }
+
+  /** Something was said here: the reader is taken to it. */
+  async follow(): Promise<void> {
+    this.place = null;
+    await this.refresh();
+    await this.toNewest();
+    this.following++;
+  }
+
+  /** Does again what went wrong. */
+  tryAgain(): Promise<void> {
+    const { trouble } = this;
+    this.trouble = null;
+    switch (trouble?.what) {
+      case 'older':
+        return this.loadOlder();
+      case 'newer':
+        return this.loadNewer();
+      case 'newest':
+        return this.toNewest();
+      case 'read':
+        this.markRead();
+        return Promise.resolve();
+      default:
+        return this.refresh();
+    }
   }
 
   /** Goes to the page around a number. */
@@ -243,6 +294,7 @@ export class Thread {
   markRead(): void {
     const conversation = this.view?.conversation;
     if (!conversation || conversation.unread === 0 || this.seen <= this.markedUpto) return;
+    if (this.trouble?.what === 'read') return;
     const upto = this.seen;
     const covers = this.messages.some(
       (m) => m.number > conversation.read_number && m.number <= upto && isFromCustomer(m),
@@ -251,7 +303,7 @@ export class Thread {
     this.markedUpto = upto;
     this.app.backend.markRead(this.id, upto).catch((cause: unknown) => {
       this.markedUpto = conversation.read_number;
-      this.failure = failureOf(cause);
+      this.trouble = { what: 'read', failure: failureOf(cause) };
     });
   }
 
@@ -276,10 +328,7 @@ export class ThreadStore {
   private readonly kept = new Map<string, Thread>();
   private readonly off: (() => void)[];
 
-  constructor(
-    readonly app: App,
-    private readonly settings: Settings,
-  ) {
+  constructor(readonly app: App) {
     const backend = app.backend;
     this.typing = new TypingLine(backend, () => app.me?.id ?? '');
     this.off = [
@@ -366,17 +415,21 @@ export class ThreadStore {
   private stateChanged(): void {
     // A page that was missing without a line may be loadable now.
     const thread = this.current;
-    if (thread && (!thread.ready || thread.failure || thread.messages.length === 0)) void thread.refresh();
+    if (!thread) return;
+    if (!thread.ready || thread.failure || thread.messages.length === 0) void thread.refresh();
+    if (thread.trouble && thread.trouble.what !== 'read') void thread.tryAgain();
   }
 
   /** Messages up to this number are in front of the agent. */
   shown(thread: Thread, number: number, looking: boolean): void {
-    thread.show(number, looking, this.settings.values.read_mode === 'on_open');
+    thread.show(number, looking, this.app.readMode === 'on_open');
   }
 
   /** After an answer went out: answering reads, if the agent chose that. */
   answered(thread: Thread): void {
-    if (this.settings.values.read_mode === 'on_reply') thread.markRead();
+    if (this.app.readMode !== 'on_reply') return;
+    if (thread.trouble?.what === 'read') thread.trouble = null;
+    thread.markRead();
   }
 
   /** The open conversation is read up to what was in view. */
@@ -385,6 +438,7 @@ export class ThreadStore {
     if (!thread) return;
     thread.seen = Math.max(thread.seen, thread.atHead ? thread.head : 0);
     thread.forgetMarked();
+    thread.trouble = null;
     thread.markRead();
   }
 

@@ -1,14 +1,14 @@
 import { describe, expect, it } from 'vitest';
 import { activityOf } from '../../src/domain/activity';
 import { word } from '../../src/domain/catalogue';
-import { previewLine, firstName } from '../../src/domain/preview';
+import { previewOf, firstName } from '../../src/domain/preview';
 import type { Actor } from '../../src/domain/types';
 
 const speakers = { me: 'me', nameOf: (id: string) => (id === 'ana' ? 'Ana' : '') };
 const line = (author: Actor, preview: string, preview_kind = 'text'): string =>
-  previewLine({ preview, preview_kind, preview_author: author }, speakers);
+  Object.values(previewOf({ preview, preview_kind, preview_author: author }, speakers)).filter(Boolean).join(' ');
 
-describe('previewLine', () => {
+describe('previewOf', () => {
   it('says who spoke, except the customer', () => {
     expect(line({ kind: 'customer', id: 'c' }, 'hello')).toBe('hello');
     expect(line({ kind: 'member', id: 'me' }, 'hello')).toBe('You: hello');

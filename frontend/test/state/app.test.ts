@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
+import { t } from '../../src/domain/messages';
 import { App, latest } from '../../src/state/app.svelte';
-import { freshness, isFirstLoad, offlineSentence } from '../../src/state/connection';
+import { firstLoad, freshness, offlineSentence } from '../../src/state/connection';
 import { Commands } from '../../src/state/commands';
 import { defaults, Settings } from '../../src/state/settings.svelte';
 import { Toasts } from '../../src/state/toasts.svelte';
@@ -52,6 +53,25 @@ describe('App', () => {
     expect([app.selected, app.brand]).toEqual(['', '']);
   });
 
+  it('knows how the member answers from the member, on every device alike', async () => {
+    const backend = new MemoryBackend({ conversations: 5, now });
+    const app = new App(backend);
+    await app.start();
+    expect([app.readMode, app.sendKey]).toEqual(['on_reply', 'enter']);
+    await backend.putMe({ read_mode: 'manual', send_key: 'ctrl_enter' });
+    await app.refresh();
+    expect([app.readMode, app.sendKey]).toEqual(['manual', 'ctrl_enter']);
+    expect(backend.settings.size).toBe(0);
+  });
+
+  it('counts unread chats, not messages', async () => {
+    const backend = new MemoryBackend({ conversations: 60, now });
+    const counts = await backend.counts('');
+    const chats = Object.values(counts.brands).reduce((sum, n) => sum + n, 0);
+    expect(chats).toBe(counts.quick.unread);
+    expect(t('rail.unread', { n: 331 })).toBe('331 unread chats');
+  });
+
   it('counts within the brand', async () => {
     const backend = new MemoryBackend({ conversations: 60, now });
     const app = new App(backend);
@@ -90,23 +110,43 @@ describe('freshness', () => {
   const { state } = backend.world;
   const since = new Date(2026, 2, 4, 11, 1).toISOString();
   const of = (over: Partial<typeof state.connection>, conversations = 18_204): ReturnType<typeof freshness> =>
-    freshness({ connection: { ...state.connection, since, ...over }, cached: { conversations } }, now);
+    freshness({ connection: { ...state.connection, since, ...over }, cached: { conversations, readable: conversations }, loaded: true }, now);
+  const part = { cached: { conversations: 1747, readable: 1650 }, loaded: true };
 
   it('says what is and since when', () => {
     expect(of({ status: 'live' }).text).toBe('Up to date · 18,204 chats readable offline');
     expect(of({ status: 'live' }, 1).text).toBe('Up to date · 1 chat readable offline');
     expect(of({ status: 'catching_up', progress: { done: 1200, total: 3400 } }).text).toBe('Syncing 1,200 of 3,400');
-    expect(of({ status: 'offline' })).toMatchObject({ tone: 'warn', text: 'Offline since 11:01 · everything here is readable' });
-    expect(of({ status: 'offline', since: null }).text).toBe('Offline · everything here is readable');
+    expect(of({ status: 'offline' })).toMatchObject({ tone: 'warn', text: 'Offline since 11:01 · everything is readable' });
+    expect(of({ status: 'offline', since: null }).text).toBe('Offline · everything is readable');
     expect(of({ status: 'error', problem: 'The disk is full.' })).toMatchObject({ tone: 'danger', text: 'The disk is full.' });
-    expect(offlineSentence(since, now)).toContain('since 11:01');
+    expect(offlineSentence({ ...state, connection: { ...state.connection, since } }, now)).toMatch(/since 11:01\. Everything is readable/u);
   });
 
-  it('knows the first load', () => {
-    const connection = { ...state.connection, status: 'catching_up' as const };
-    expect(isFirstLoad({ connection, cached: { conversations: 0 } })).toBe(true);
-    expect(isFirstLoad({ connection, cached: { conversations: 1 } })).toBe(false);
-    expect(isFirstLoad({ connection: { ...connection, status: 'live' }, cached: { conversations: 0 } })).toBe(false);
+  it('counts only chats that can be read', () => {
+    const connection = { ...state.connection, status: 'offline' as const, since };
+    expect(freshness({ connection: state.connection, ...part }, now).text).toBe('Up to date · 1,747 chats, 1,650 readable offline');
+    expect(freshness({ connection, ...part }, now).text).toBe('Offline since 11:01 · 1,747 chats, 1,650 readable');
+    expect(offlineSentence({ connection, ...part }, now)).toContain('1,747 chats, 1,650 readable');
+    const cut = { connection, cached: { conversations: 0, readable: 0 }, loaded: false };
+    expect(freshness(cut, now).text).toBe('Offline since 11:01 · not loaded yet');
+    expect(freshness({ ...cut, cached: { conversations: 90, readable: 12 } }, now).text).toContain('not loaded completely, 12 chats');
+    for (const words of [freshness({ connection, ...part }, now).text, freshness(cut, now).text, offlineSentence({ connection, ...part }, now), offlineSentence(cut, now)]) {
+      expect(words).not.toMatch(/everything/iu);
+    }
+  });
+
+  it.each([
+    ['catching_up', 'running'],
+    ['connecting', 'running'],
+    ['live', 'running'],
+    ['offline', 'cut_off'],
+    ['signed_out', 'cut_off'],
+    ['error', 'cut_off'],
+  ] as const)('tells how far the first load is: %s, %s', (status, expected) => {
+    const connection = { ...state.connection, status };
+    expect(firstLoad({ connection, loaded: false })).toBe(expected);
+    expect(firstLoad({ connection, loaded: true })).toBe('done');
   });
 });
 

@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, it } from 'vitest';
+import { beforeEach, describe, expect, it, test } from 'vitest';
 import { ChatList } from '../../src/state/list.svelte';
 import type { ListPage, ListQuery } from '../../src/domain/types';
 import { MemoryBackend } from '../memory-backend';
@@ -81,7 +81,7 @@ describe('changes', () => {
 
   it('does not call an answer of ours news, yet puts it in its place afterwards', async () => {
     const release = list.hold();
-    await backend.send(at(20), { text: 'On it.', seen: 1 });
+    await backend.send(at(20), { text: 'On it.', seen: 1, account: 'a1' });
     backend.confirm(at(20));
     await list.changed();
     expect(list.arrivals).toBe(0);
@@ -119,6 +119,15 @@ describe('changes', () => {
     await list.changed();
     expect(shown()).toEqual([at(5)]);
   });
+});
+
+test('another account: nothing of the former list stays, not even for a moment', async () => {
+  await list.ask({ quick: 'mine', search: 'l', brand: 'b' });
+  const asked = list.restart();
+  expect([list.rows.length, list.answered, list.loading]).toEqual([0, null, true]);
+  await asked;
+  expect(list.asked).toMatchObject({ brand: '', search: '', quick: 'all' });
+  expect(shown()).toHaveLength(60);
 });
 
 describe('questions', () => {

@@ -19,9 +19,17 @@ function entry(id: string, over: Partial<OutboxEntry> = {}): OutboxEntry {
     problem: null, created_at: new Date(start + 60 * 60_000).toISOString(), attempts: 0, ...over,
   };
 }
-const options = { unreadAfter: null, pending: [], me: 'me' };
+const options = { unreadAfter: null, pending: [], atHead: true, me: 'me' };
 
 describe('rowsOf', () => {
+  test('what waits is always shown, below a line where newer messages are missing', () => {
+    const pending = [entry('a'), entry('b', { state: 'refused' })];
+    const far = rowsOf([message(1)], { ...options, pending, atHead: false });
+    expect(far.map((row) => [row.key, row.newer])).toEqual([['m1', false], ['a', true], ['b', false]]);
+    expect(rowsOf([], { ...options, pending, atHead: false })).toHaveLength(2);
+    expect(rowsOf([message(1)], { ...options, pending }).some((row) => row.newer)).toBe(false);
+  });
+
   test('groups neighbours of one author within five minutes', () => {
     const rows = rowsOf([message(1), message(2), message(3, {}, 9), message(4, { author: agent }, 10)], options);
     expect(rows.map((r) => r.kind === 'message' && [r.first, r.last])).toEqual([

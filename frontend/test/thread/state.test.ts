@@ -1,14 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { App } from '../../src/state/app.svelte';
 import { ComposerStore } from '../../src/state/composer.svelte';
-import { Settings } from '../../src/state/settings.svelte';
 import { pageSize, ThreadStore, type Thread } from '../../src/state/thread.svelte';
 import { MemoryBackend } from '../memory-backend';
 import { fill, longThread } from '../memory-backend.thread';
 
 let backend: MemoryBackend;
 let app: App;
-let settings: Settings;
 let threads: ThreadStore;
 let composers: ComposerStore;
 let ids: string[];
@@ -16,10 +14,10 @@ let ids: string[];
 beforeEach(async () => {
   backend = new MemoryBackend({ conversations: 40 });
   app = new App(backend);
-  settings = new Settings(backend);
   await app.start();
-  threads = new ThreadStore(app, settings);
-  composers = new ComposerStore(app, threads);
+  threads = new ThreadStore(app);
+  composers = new ComposerStore(app, 'a1');
+  composers.sitAt(threads);
   ids = [...backend.world.conversations.keys()];
 });
 afterEach(() => {
@@ -115,7 +113,8 @@ describe('reading', () => {
     ['on_reply', 0],
     ['manual', 0],
   ] as const)('%s marks %i times when the messages are looked at', async (mode, times) => {
-    settings.set('read_mode', mode);
+    await backend.putMe({ read_mode: mode });
+    await app.refresh();
     backend.customerSays(id(first), 'unread');
     const thread = await open(id(first));
     threads.shown(thread, thread.head, true);
@@ -202,7 +201,7 @@ describe('the composer', () => {
     if (quoted) composers.quote(thread, quoted);
     composers.edit(composers.draft(thread), 'hi');
     await composers.send(thread);
-    expect(calls('send')[0]?.[1]).toEqual({ text: 'hi', seen: 77, reply_to: quoted?.id });
+    expect(calls('send')[0]?.[1]).toEqual({ text: 'hi', seen: 77, reply_to: quoted?.id, account: 'a1' });
   });
 
   test('refuses what the channel would cut off', async () => {

@@ -11,8 +11,8 @@ export interface ThreadContext extends Names {
   find(id: string): Message | undefined;
   openLink(href: string): void;
   fileUrl(part: Part): string;
-  /** Keeps a copy of a file; false where the page's own download does that. */
-  save(part: Part): boolean;
+  /** Lets the agent keep a copy of a file. */
+  save(part: Part): void;
   enlarge(part: Part): void;
   goTo(id: string): void;
   quote(message: Message): void;
