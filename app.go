@@ -18,7 +18,7 @@ import (
 // is one line into the engine; the last few are what only the shell can do.
 // They have no doc comments of their own: desktop.Engine has them.
 type App struct {
-	engine *desktop.Engine
+	engine func() *desktop.Engine // waits until it is open
 	shell  shell
 }
 
@@ -29,56 +29,56 @@ type shell interface {
 	saveFile(name string) (path string, err error) // "" when the person thought better of it
 }
 
-func (a *App) State() (desktop.AppState, error)                   { return a.engine.State() }
-func (a *App) Counts(brand string) (desktop.Counts, error)        { return a.engine.Counts(brand) }
-func (a *App) List(q desktop.ListQuery) (desktop.ListPage, error) { return a.engine.List(q) }
+func (a *App) State() (desktop.AppState, error)                   { return a.engine().State() }
+func (a *App) Counts(brand string) (desktop.Counts, error)        { return a.engine().Counts(brand) }
+func (a *App) List(q desktop.ListQuery) (desktop.ListPage, error) { return a.engine().List(q) }
 
 func (a *App) Conversation(id string) (desktop.ConversationView, error) {
-	return a.engine.Conversation(id)
+	return a.engine().Conversation(id)
 }
 
 func (a *App) Thread(id string, q desktop.ThreadQuery) (desktop.ThreadPage, error) {
-	return a.engine.Thread(id, q)
+	return a.engine().Thread(id, q)
 }
 
 func (a *App) Send(id string, m desktop.NewMessage) (desktop.OutboxEntry, error) {
-	return a.engine.Send(id, m)
+	return a.engine().Send(id, m)
 }
 
 func (a *App) Comment(id string, c desktop.NewComment) (desktop.OutboxEntry, error) {
-	return a.engine.Comment(id, c)
+	return a.engine().Comment(id, c)
 }
 
 func (a *App) Resend(entry string, r desktop.Resend) (desktop.OutboxEntry, error) {
-	return a.engine.Resend(entry, r)
+	return a.engine().Resend(entry, r)
 }
 
-func (a *App) Unsent() ([]desktop.UnsentEntry, error)         { return a.engine.Unsent() }
-func (a *App) Drop(entry string) (desktop.Dropped, error)     { return a.engine.Drop(entry) }
-func (a *App) MarkRead(id string, upto int64) error           { return a.engine.MarkRead(id, upto) }
-func (a *App) MarkUnread(id string) error                     { return a.engine.MarkUnread(id) }
-func (a *App) Resolve(id string) error                        { return a.engine.Resolve(id) }
-func (a *App) Reopen(id string) error                         { return a.engine.Reopen(id) }
-func (a *App) Assign(id, member string) error                 { return a.engine.Assign(id, member) }
-func (a *App) Accept(id string) error                         { return a.engine.Accept(id) }
-func (a *App) Release(id string) error                        { return a.engine.Release(id) }
-func (a *App) SaveDraft(id string, d desktop.Draft) error     { return a.engine.SaveDraft(id, d) }
-func (a *App) Typing(id string) error                         { return a.engine.Typing(id) }
-func (a *App) Viewing(id string) error                        { return a.engine.Viewing(id) }
-func (a *App) SignIn(in desktop.SignIn) error                 { return a.engine.SignIn(in) }
-func (a *App) SignOut() error                                 { return a.engine.SignOut() }
-func (a *App) SwitchAccount(id string) error                  { return a.engine.SwitchAccount(id) }
-func (a *App) StartEmbedded() error                           { return a.engine.StartEmbedded() }
-func (a *App) Retry() error                                   { return a.engine.Retry() }
-func (a *App) PutMe(m desktop.MePut) error                    { return a.engine.PutMe(m) }
-func (a *App) GetSetting(key string) (json.RawMessage, error) { return a.engine.GetSetting(key) }
+func (a *App) Unsent() ([]desktop.UnsentEntry, error)         { return a.engine().Unsent() }
+func (a *App) Drop(entry string) (desktop.Dropped, error)     { return a.engine().Drop(entry) }
+func (a *App) MarkRead(id string, upto int64) error           { return a.engine().MarkRead(id, upto) }
+func (a *App) MarkUnread(id string) error                     { return a.engine().MarkUnread(id) }
+func (a *App) Resolve(id string) error                        { return a.engine().Resolve(id) }
+func (a *App) Reopen(id string) error                         { return a.engine().Reopen(id) }
+func (a *App) Assign(id, member string) error                 { return a.engine().Assign(id, member) }
+func (a *App) Accept(id string) error                         { return a.engine().Accept(id) }
+func (a *App) Release(id string) error                        { return a.engine().Release(id) }
+func (a *App) SaveDraft(id string, d desktop.Draft) error     { return a.engine().SaveDraft(id, d) }
+func (a *App) Typing(id string) error                         { return a.engine().Typing(id) }
+func (a *App) Viewing(id string) error                        { return a.engine().Viewing(id) }
+func (a *App) SignIn(in desktop.SignIn) error                 { return a.engine().SignIn(in) }
+func (a *App) SignOut() error                                 { return a.engine().SignOut() }
+func (a *App) SwitchAccount(id string) error                  { return a.engine().SwitchAccount(id) }
+func (a *App) StartEmbedded() error                           { return a.engine().StartEmbedded() }
+func (a *App) Retry() error                                   { return a.engine().Retry() }
+func (a *App) PutMe(m desktop.MePut) error                    { return a.engine().PutMe(m) }
+func (a *App) GetSetting(key string) (json.RawMessage, error) { return a.engine().GetSetting(key) }
 
 func (a *App) PutSetting(key string, value json.RawMessage) error {
-	return a.engine.PutSetting(key, value)
+	return a.engine().PutSetting(key, value)
 }
 
 func (a *App) UpdateContact(contact string, f desktop.ContactFields) error {
-	return a.engine.UpdateContact(contact, f)
+	return a.engine().UpdateContact(contact, f)
 }
 
 // OpenLink opens an address outside. What a customer wrote must not start
@@ -100,7 +100,7 @@ func (a *App) SaveFile(sha256, name string) error {
 	if err != nil || path == "" {
 		return err
 	}
-	return a.engine.SaveFile(sha256, path)
+	return a.engine().SaveFile(sha256, path)
 }
 
 // windowShell is the native window. Its context exists once Wails has started.

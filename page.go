@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 
+	"parley/backend/desktop"
 	"parley/backend/desktop/bridge"
 )
 
@@ -50,7 +51,7 @@ func showPage(ctx context.Context, o options, assets fs.FS, stdout io.Writer, lo
 	ear := &late{}
 	engine := openEngine(ctx, o, ear, log)
 	b, err := bridge.New(bridge.Config{Listen: o.bridge, Token: o.bridgeToken, Log: log,
-		Target: &App{engine: engine, shell: pageShell{}}, Assets: strict(http.FileServerFS(assets)), Files: engine.Files()})
+		Target: &App{engine: func() *desktop.Engine { return engine }, shell: pageShell{}}, Assets: strict(http.FileServerFS(assets)), Files: engine.Files()})
 	if err != nil {
 		return errors.Join(err, engine.Close())
 	}

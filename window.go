@@ -9,7 +9,10 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"net/http"
 	"os"
+	"path/filepath"
+	"sync"
 
 	"github.com/wailsapp/wails/v2"
 	"github.com/wailsapp/wails/v2/pkg/logger"
@@ -29,8 +32,9 @@ const (
 	defaultWidth, defaultHeight = 1440, 900
 	minWidth, minHeight         = 900, 600
 
-	// settingFrame is where the window was when it was closed.
-	settingFrame = "frame"
+	// frameFile says where the window was when it was closed. It is a file of
+	// its own because the window is made before the engine is open.
+	frameFile = "window.json"
 )
 
 // showWindow shows the native window until it is closed or ctx ends.
@@ -43,9 +47,12 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 		}
 	}
 	ear := &late{}
-	engine := openEngine(ctx, o, ear, log)
+	// The engine opens while the window does: neither waits for the other
+	// before the page asks its first question.
+	engine := sync.OnceValue(func() *desktop.Engine { return openEngine(ctx, o, ear, log) })
+	go engine()
 	shell := &windowShell{}
-	f := readFrame(engine)
+	f := readFrame(o.data)
 	policy := linux.WebviewGpuPolicyOnDemand
 	if !gpu {
 		policy = linux.WebviewGpuPolicyNever
@@ -54,7 +61,7 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 		Title: "Parley", Width: f.Width, Height: f.Height, MinWidth: minWidth, MinHeight: minHeight,
 		WindowStartState:   f.start(),
 		BackgroundColour:   wailsoptions.NewRGB(250, 250, 250),
-		AssetServer:        &assetserver.Options{Assets: assets, Handler: engine.Files(), Middleware: strict},
+		AssetServer:        &assetserver.Options{Assets: assets, Handler: files(engine), Middleware: strict},
 		Bind:               []any{&App{engine: engine, shell: shell}},
 		ErrorFormatter:     formatError,
 		LogLevelProduction: logger.ERROR,
@@ -81,16 +88,21 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 			emit(desktop.EventList, desktop.ListChanged{})
 		},
 		OnBeforeClose: func(wctx context.Context) bool {
-			keepFrame(wctx, engine, log)
+			keepFrame(wctx, o.data, log)
 			return false
 		},
 		OnShutdown: func(context.Context) { ear.to.Store(nil) },
 		Linux:      &linux.Options{Icon: icon, ProgramName: "parley", WebviewGpuPolicy: policy},
 	})
-	if closed := engine.Close(); closed != nil {
+	if closed := engine().Close(); closed != nil {
 		log.Warn("close engine", "error", closed)
 	}
 	return err
+}
+
+// files serves what the engine keeps, once it is open.
+func files(engine func() *desktop.Engine) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { engine().Files().ServeHTTP(w, r) })
 }
 
 // formatError makes every error of a method {code, message}.
@@ -120,11 +132,11 @@ type frame struct {
 }
 
 // readFrame gives where the window was, or the default.
-func readFrame(engine *desktop.Engine) frame {
+func readFrame(data string) frame {
 	f := frame{Width: defaultWidth, Height: defaultHeight}
-	raw, err := engine.GetSetting(settingFrame)
+	raw, err := os.ReadFile(filepath.Join(data, frameFile))
 	var kept frame
-	if err != nil || string(raw) == "null" || json.Unmarshal(raw, &kept) != nil {
+	if err != nil || json.Unmarshal(raw, &kept) != nil {
 		return f
 	}
 	kept.Width, kept.Height, kept.placed = max(kept.Width, minWidth), max(kept.Height, minHeight), true
@@ -159,11 +171,11 @@ func (f frame) place(ctx context.Context) {
 
 // keepFrame remembers where the window is. Of a maximised one the size before
 // is kept, so that it has somewhere to go back to.
-func keepFrame(ctx context.Context, engine *desktop.Engine, log *slog.Logger) {
+func keepFrame(ctx context.Context, data string, log *slog.Logger) {
 	if runtime.WindowIsMinimised(ctx) {
 		return
 	}
-	f := readFrame(engine)
+	f := readFrame(data)
 	f.Maximised = runtime.WindowIsMaximised(ctx)
 	if !f.Maximised {
 		f.Width, f.Height = runtime.WindowGetSize(ctx)
@@ -171,7 +183,7 @@ func keepFrame(ctx context.Context, engine *desktop.Engine, log *slog.Logger) {
 	}
 	b, err := json.Marshal(f)
 	if err == nil {
-		err = engine.PutSetting(settingFrame, b)
+		err = os.WriteFile(filepath.Join(data, frameFile), b, 0o600)
 	}
 	if err != nil {
 		log.Warn("remember window", "error", err)

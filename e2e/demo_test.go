@@ -15,7 +15,7 @@ func TestDemo(t *testing.T) {
 
 	window := OpenParley(desk, "--data", data)
 	window.WaitFor("a screen full of chats", "document.querySelectorAll("+quote(chatRow)+").length >= 8")
-	window.Shows("body", "chats readable offline")
+	window.Shows("body", "readable offline")
 	window.Focus()
 	window.Keys("ctrl+shift+Down")
 	window.WaitFor("the first chat, with its messages", "document.querySelectorAll("+quote(thread+` [role="listitem"]`)+").length > 1")

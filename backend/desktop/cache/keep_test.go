@@ -169,7 +169,7 @@ func TestReadableAgainstBitmap(t *testing.T) {
 		finish(t, c)
 		for range rapid.IntRange(0, 12).Draw(rt, "steps") {
 			n := byte(rapid.IntRange(1, convs).Draw(rt, "conversation"))
-			switch rapid.SampledFrom([]string{"live", "page", "state", "epoch", "delete"}).Draw(rt, "step") {
+			switch rapid.SampledFrom([]string{"live", "row", "page", "state", "epoch", "delete"}).Draw(rt, "step") {
 			case "live":
 				if last[n] < most {
 					last[n]++
@@ -177,6 +177,9 @@ func TestReadableAgainstBitmap(t *testing.T) {
 					apply(t, c, w.message(n, last[n], ver, 1, "live"), row(n))
 					have[n][last[n]] = true
 				}
+			case "row": // its messages come later
+				last[n] = min(most, last[n]+rapid.Int64Range(0, 3).Draw(rt, "more"))
+				apply(t, c, row(n))
 			case "page":
 				hi := rapid.Int64Range(0, last[n]).Draw(rt, "to")
 				lo := max(1, hi-rapid.Int64Range(0, 40).Draw(rt, "length"))
@@ -201,6 +204,13 @@ func TestReadableAgainstBitmap(t *testing.T) {
 			case "epoch":
 				_, epoch := c.Position()
 				begin1(t, c, Bootstrap{Head: ver + convs, Epoch: epoch + "'", Sweep: true})
+				none := map[chat.ConversationID]bool{} // no number means anything any more
+				for n := byte(1); n <= convs; n++ {
+					if last[n] > 0 {
+						none[conversationID(n)] = true
+					}
+				}
+				compareHeadless(rt, t.Context(), c, none, convs)
 				for n := byte(1); n <= convs; n++ {
 					put(t, c, "", row(n))
 				}

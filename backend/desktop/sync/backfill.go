@@ -58,10 +58,10 @@ func (s *Sync) idle() bool {
 func (s *Sync) flyBackfill() {
 	b := &s.backfill
 	now := s.cfg.Clock().Mono
-	if now < b.next || len(b.flying) >= backfillFlights || !s.idle() {
+	if now < b.next || len(b.flying) >= backfillFlights || b.count >= backfillMost || !s.idle() {
 		return
 	}
-	if len(b.queue) == 0 && (!b.dirty || b.count >= backfillMost || !s.findBackfill(now)) {
+	if len(b.queue) == 0 && (!b.dirty || !s.findBackfill(now)) {
 		return
 	}
 	c := b.queue[0]
@@ -132,7 +132,7 @@ func (s *Sync) backfilled(x fetched) {
 // nextBackfill gives when the background may go on.
 func (s *Sync) nextBackfill() time.Duration {
 	b := &s.backfill
-	if len(b.flying) >= backfillFlights || len(b.queue) == 0 || !s.idle() {
+	if len(b.flying) >= backfillFlights || b.count >= backfillMost || len(b.queue) == 0 || !s.idle() {
 		return s.m.Next() // an arrival or the machine's tick comes before
 	}
 	return b.next

@@ -86,9 +86,14 @@ func (f *filler) serve(w http.ResponseWriter, r *http.Request) {
 	case <-r.Context().Done():
 		return
 	}
-	w.Header().Set("Content-Type", "application/json")
-	w.WriteHeader(status)
-	if status == http.StatusOK {
+	w.Header().Set(protocol.VersionHeader, "test")
+	if status != http.StatusOK {
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.WriteHeader(status)
+		code := map[int]chat.Code{http.StatusNotFound: chat.CodeNotFound, http.StatusServiceUnavailable: chat.CodeUnavailable}[status]
+		_ = json.NewEncoder(w).Encode(protocol.Problem{Code: code}) // the client may have gone
+	} else {
+		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"range":[1,1],"head":1,"messages":[{"id":%q,"ver":1,"conversation":%q,"number":1}]}`, id, id)
 	}
 }
@@ -102,6 +107,7 @@ func (f *filler) live() {
 func (f *filler) turn(later time.Duration) {
 	f.now.Mono += later
 	f.now.Wall = f.now.Wall.Add(later)
+	f.handle(Ticked{})
 	f.flyBackfill()
 }
 
@@ -140,7 +146,7 @@ func TestBackfillComesLast(t *testing.T) {
 	f.turn(time.Second)
 	f.inFlight(2, "as many as there may be")
 	f.answer(http.StatusOK)
-	f.want(Want{Conversation: conversation(1), Limit: 50})
+	f.want(Want{Conversation: conversation(9), Limit: 50})
 	f.turn(time.Second)
 	f.inFlight(1, "the window waits for something")
 	for len(f.history.flying) > 0 || len(f.backfill.flying) > 0 {
@@ -154,12 +160,12 @@ func TestBackfillComesLast(t *testing.T) {
 		f.turn(backfillPause)
 		f.answer(http.StatusOK)
 	}
-	f.turn(time.Minute)
+	f.turn(backfillRest + time.Second)
 	f.inFlight(0, "all is here")
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if len(f.asked) != 6 {
-		t.Errorf("asked %d times for 6 conversations", len(f.asked))
+	if len(f.asked) != 7 {
+		t.Errorf("asked %d times for 6 conversations and the window's page", len(f.asked))
 	}
 }
 
@@ -190,11 +196,12 @@ func TestBackfillRestsAfterAFailureAndGoesOn(t *testing.T) {
 	f.answer(http.StatusNotFound) // one that is gone is not asked for again
 	f.turn(time.Second)
 	f.answer(http.StatusOK)
-	f.turn(time.Minute)
-	f.turn(time.Minute)
+	f.turn(backfillPause)
+	f.backfill.dirty = true // as after any change
+	f.turn(backfillRest + time.Second)
 	f.inFlight(0, "nothing left to ask for")
 	f.take(Filled{Gen: -1}) // a fill may have changed everything
-	f.turn(time.Minute)
+	f.turn(backfillRest + time.Second)
 	f.inFlight(1, "after a fill")
 }
 
