@@ -22,7 +22,9 @@ const (
 	maxFrameIn   = 16 << 10         // bytes of a frame from a visitor
 	writeTimeout = 10 * time.Second // for one frame; a slower reader is dropped
 	maxOddFrames = 50               // of one socket, that nobody understands
-	typingEvery  = time.Second      // how often a visitor's typing is passed on
+	// lingering is how long a socket that was told to end is still listened to.
+	lingering   = time.Second
+	typingEvery = time.Second // how often a visitor's typing is passed on
 )
 
 // live is a visitor's socket. The visitor says hello with its token and the
@@ -221,12 +223,14 @@ func (s *socket) readFrames(ctx context.Context) {
 		alive()
 		if !frames.Allow() {
 			s.stop(closing{websocket.ClosePolicyViolation, "too many frames"})
+			s.takeIn()
 			return
 		}
 		f, err := decodeFrame(data)
 		if err != nil {
 			if odd++; odd > maxOddFrames {
 				s.stop(closing{websocket.ClosePolicyViolation, "too many frames that say nothing"})
+				s.takeIn()
 				return
 			}
 			continue
@@ -244,6 +248,19 @@ func (s *socket) readFrames(ctx context.Context) {
 			if err := s.channel.inbox.VisitorRead(ctx, s.visitorNow(ctx), f.Upto); err != nil && ctx.Err() == nil {
 				s.log.Error("visitor read", "error", err)
 			}
+		}
+	}
+}
+
+// takeIn reads what is still under way after the socket was told to end, for a
+// moment: a connection closed with unread bytes would be reset, and the reset
+// overtakes the closing code.
+func (s *socket) takeIn() {
+	s.conn.SetPongHandler(nil)
+	_ = s.conn.SetReadDeadline(time.Now().Add(lingering)) // fails only on a closed connection
+	for {
+		if _, _, err := s.conn.ReadMessage(); err != nil {
+			return
 		}
 	}
 }
