@@ -109,23 +109,14 @@ func (s Stream) stored(p Principal) store.Stream {
 		}}
 }
 
-// ConversationFilter picks conversations; zero fields do not filter.
-type ConversationFilter struct {
-	Brand      chat.BrandID
-	Channel    chat.ChannelID
-	Contact    chat.ContactID
-	Status     chat.Status
-	State      chat.HandoffState
-	Assignee   chat.MemberID
-	Unread     bool
-	Unassigned bool
-	Query      string
-}
+// ConversationFilter picks conversations; zero fields do not filter. It is the
+// store's, named here because callers of the inbox do not know the store.
+type ConversationFilter = store.ConversationFilter
 
 // Conversations lists conversations, newest activity first, with the contacts
 // they point to.
 func (in *Inbox) Conversations(ctx context.Context, p Principal, f ConversationFilter, cursor string, limit int) (protocol.ConversationsPage, error) {
-	convs, contacts, next, err := in.store.Conversations(ctx, p.Workspace, p.View(), store.ConversationFilter(f), cursor, limit)
+	convs, contacts, next, err := in.store.Conversations(ctx, p.Workspace, p.View(), f, cursor, limit)
 	if convs == nil {
 		convs = []chat.Conversation{}
 	}

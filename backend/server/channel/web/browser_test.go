@@ -38,7 +38,7 @@ func browser(t *testing.T) func() tab {
 		}
 	}
 	if program == "" {
-		t.Skip("no Chromium on this machine")
+		t.Fatal("no Chromium on this machine: build/install.sh test brings it")
 	}
 	quiet := func(string, ...any) {}
 	first, cancel := chromedp.NewContext(context.Background(), chromedp.WithErrorf(quiet), chromedp.WithLogf(quiet),

@@ -388,6 +388,6 @@ func eventually(t *testing.T, what string, ok func() bool) {
 func built(t *testing.T) {
 	t.Helper()
 	if _, err := os.Stat("dist/chat.js"); err != nil {
-		t.Skip("the customer pages are not built: run make widget, or npx vite build --config widget/vite.config.ts in frontend/")
+		t.Fatal("the customer pages are not built: make frontend builds them")
 	}
 }
