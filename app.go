@@ -24,11 +24,13 @@ type App struct {
 
 // shell is what the surroundings of the window can do.
 type shell interface {
+	shown()
 	openLink(url string) error
 	copy(text string) error
 	saveFile(name string) (path string, err error) // "" when the person thought better of it
 }
 
+func (a *App) Opening(rows int) (desktop.Opening, error)          { return a.engine().Opening(rows) }
 func (a *App) State() (desktop.AppState, error)                   { return a.engine().State() }
 func (a *App) Counts(brand string) (desktop.Counts, error)        { return a.engine().Counts(brand) }
 func (a *App) List(q desktop.ListQuery) (desktop.ListPage, error) { return a.engine().List(q) }
@@ -81,6 +83,9 @@ func (a *App) UpdateContact(contact string, f desktop.ContactFields) error {
 	return a.engine().UpdateContact(contact, f)
 }
 
+// Shown says that the window can be seen.
+func (a *App) Shown() { a.shell.shown() }
+
 // OpenLink opens an address outside. What a customer wrote must not start
 // programs: only the web and mail.
 func (a *App) OpenLink(link string) error {
@@ -104,7 +109,12 @@ func (a *App) SaveFile(sha256, name string) error {
 }
 
 // windowShell is the native window. Its context exists once Wails has started.
-type windowShell struct{ ctx context.Context }
+type windowShell struct {
+	ctx  context.Context
+	seen func() // called when the window can be seen
+}
+
+func (s *windowShell) shown() { s.seen() }
 
 func (s *windowShell) openLink(url string) error {
 	runtime.BrowserOpenURL(s.ctx, url)
@@ -124,6 +134,7 @@ func (s *windowShell) saveFile(name string) (string, error) {
 // pageShell is a page in a browser, which opens, copies and saves by itself.
 type pageShell struct{}
 
+func (pageShell) shown()                {}
 func (pageShell) openLink(string) error { return nil }
 func (pageShell) copy(string) error     { return nil }
 

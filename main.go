@@ -120,8 +120,8 @@ func run(args []string, stdout, stderr io.Writer) int {
 
 // openEngine opens the data folder. One that cannot be used gives an engine
 // that says so in the window.
-func openEngine(ctx context.Context, o options, w desktop.Window, log *slog.Logger) *desktop.Engine {
-	opt := desktop.Options{Data: o.data, Version: version, DefaultServer: o.server, Window: w, Log: log,
+func openEngine(ctx context.Context, o options, w desktop.Window, shown <-chan struct{}, log *slog.Logger) *desktop.Engine {
+	opt := desktop.Options{Data: o.data, Version: version, DefaultServer: o.server, Window: w, Shown: shown, Log: log,
 		Embedded: &embedded{data: filepath.Join(o.data, "server"), log: log}}
 	engine, err := desktop.Open(ctx, opt)
 	if err != nil {

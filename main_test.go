@@ -2,16 +2,20 @@ package main
 
 import (
 	"bytes"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"parley/backend/chat"
+	"parley/backend/desktop"
 )
 
 func TestFlags(t *testing.T) {
@@ -69,6 +73,88 @@ func TestPagesAreStrict(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/files/x", nil))
 	if w.Header().Get("Content-Security-Policy") != "" {
 		t.Fatal("files have a policy of their own, which this one overwrites")
+	}
+}
+
+func TestThePageBringsItsOpening(t *testing.T) {
+	assets, err := fs.Sub(dist, "frontend/dist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	built, err := fs.ReadFile(assets, "index.html")
+	if err != nil || !bytes.Contains(built, unanswered) {
+		t.Fatalf("the built page has no place for the opening: %v", err)
+	}
+	hangs := make(chan struct{})
+	defer close(hangs)
+	name := `</script><script>alert(1)</script>`
+	for what, test := range map[string]struct {
+		opening func() (desktop.Opening, error)
+		want    string
+	}{
+		"at once":     {func() (desktop.Opening, error) { return desktop.Opening{State: desktop.AppState{Version: name}}, nil }, `\u003c/script\u003e`},
+		"not at all":  {func() (desktop.Opening, error) { return desktop.Opening{}, errors.New("not now") }, ">null</script>"},
+		"much later":  {func() (desktop.Opening, error) { <-hangs; return desktop.Opening{}, nil }, ">null</script>"},
+		"not as JSON": {func() (desktop.Opening, error) { return desktop.Opening{State: desktop.AppState{Me: []byte("{")}}, nil }, ">null</script>"},
+	} {
+		w := httptest.NewRecorder()
+		answered(http.NotFoundHandler(), assets, test.opening).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
+		page := w.Body.String()
+		if !strings.Contains(page, test.want) || strings.Contains(page, name) || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
+			t.Errorf("%s: %s %v", what, page, w.Header())
+		}
+		if !strings.HasPrefix(page, "<!doctype html>") || !strings.Contains(page, "</html>") {
+			t.Errorf("%s: not the whole page: %s", what, page)
+		}
+	}
+	w := httptest.NewRecorder()
+	answered(http.NotFoundHandler(), assets, nil).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/assets/x.js", nil))
+	if w.Code != http.StatusNotFound {
+		t.Fatalf("another file: %d", w.Code)
+	}
+}
+
+// heard collects the names of what a window is told.
+type heard []string
+
+func (h *heard) emit(name string, _ any) { *h = append(*h, name) }
+
+func TestAWindowReadsAnewWhatItMissed(t *testing.T) {
+	everything := []string{desktop.EventState, desktop.EventCounts, desktop.EventList}
+	t.Run("nothing was told", func(t *testing.T) {
+		var ear late
+		var got heard
+		ear.listen(got.emit)
+		ear.Emit(desktop.EventTyping, nil)
+		if !slices.Equal(got, []string{desktop.EventTyping}) {
+			t.Fatalf("%v", got)
+		}
+	})
+	t.Run("something was told to nobody", func(t *testing.T) {
+		var ear late
+		var got heard
+		ear.Emit(desktop.EventCounts, nil)
+		ear.listen(got.emit)
+		if !slices.Equal(got, everything) {
+			t.Fatalf("%v", got)
+		}
+	})
+}
+
+func TestOnlyTheFirstPageGetsThePreparedOpening(t *testing.T) {
+	engine, err := desktop.Open(t.Context(), desktop.Options{Data: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer engine.Close()
+	opening := openings(func() *desktop.Engine { return engine }, &late{})
+	for _, want := range []int{0, 1} {
+		if o, err := opening(); err != nil || len(o.Settings) != want {
+			t.Fatalf("%v %v, wanted %d settings", o.Settings, err, want)
+		}
+		if err := engine.PutSetting("theme", []byte(`"dark"`)); err != nil {
+			t.Fatal(err)
+		}
 	}
 }
 

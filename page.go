@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -9,7 +11,9 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
+	"time"
 
 	"parley/backend/desktop"
 	"parley/backend/desktop/bridge"
@@ -33,30 +37,123 @@ func strict(next http.Handler) http.Handler {
 	})
 }
 
-// late is the window's ear before there is a window: what is told meanwhile is
-// not needed, because a window that opens reads everything.
+const (
+	// firstRows are the rows of the list that the page is given: the first page it would ask for.
+	firstRows = 60
+	// openingPatience is how long the page waits for the engine. One that takes
+	// longer, over a migration say, is waited for by a window that can say so.
+	openingPatience = 200 * time.Millisecond
+)
+
+// unanswered is where the page finds what it shows first: nothing, in the page as it is built.
+var unanswered = []byte(`<script type="application/json" id="opening">null</script>`)
+
+// answered gives the page what it shows first along with itself, so that the
+// first thing painted is the inbox, and not a window that has to ask for it.
+func answered(next http.Handler, assets fs.FS, opening func() (desktop.Opening, error)) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		page, err := fs.ReadFile(assets, "index.html")
+		if err != nil {
+			http.Error(w, "The window is missing from this program.", http.StatusNotFound)
+			return
+		}
+		w.Header().Set("Content-Type", "text/html; charset=utf-8")
+		w.Header().Set("Cache-Control", "no-store")
+		_, _ = w.Write(withOpening(page, opening)) // the page has gone: nobody to tell
+	})
+}
+
+// openings gives what the page shows first. It is read as soon as the engine is
+// open, for the page that will soon ask; a page that is loaded again gets a new one.
+func openings(engine func() *desktop.Engine, ear *late) func() (desktop.Opening, error) {
+	read := func() (desktop.Opening, error) {
+		e := engine()
+		ear.missed.Store(false) // what was told so far is in it
+		return e.Opening(firstRows)
+	}
+	first := sync.OnceValues(read)
+	go func() { _, _ = first() }() // who asks gets the error
+	var asked atomic.Bool
+	return func() (desktop.Opening, error) {
+		if asked.Swap(true) {
+			return read()
+		}
+		return first()
+	}
+}
+
+// withOpening puts the opening into a page, if it is there soon.
+func withOpening(page []byte, opening func() (desktop.Opening, error)) []byte {
+	ready := make(chan []byte, 1)
+	go func() {
+		o, err := opening()
+		data, encoding := json.Marshal(o) // no "<" in it: nothing that was written ends the script
+		if err != nil || encoding != nil {
+			data = nil // the page asks by itself, and hears why
+		}
+		ready <- data
+	}()
+	timer := time.NewTimer(openingPatience)
+	defer timer.Stop()
+	select {
+	case data := <-ready:
+		if data != nil {
+			return bytes.Replace(page, unanswered, bytes.Replace(unanswered, []byte("null"), data, 1), 1)
+		}
+	case <-timer.C:
+	}
+	return page
+}
+
+// late is the window's ear before there is a window. What is told meanwhile is
+// not kept: a window that opens reads everything.
 type late struct {
-	to atomic.Pointer[func(name string, payload any)]
+	to     atomic.Pointer[func(name string, payload any)]
+	missed atomic.Bool // something was told that nobody heard
 }
 
 // Emit tells the window, if there is one.
 func (l *late) Emit(name string, payload any) {
 	if emit := l.to.Load(); emit != nil {
 		(*emit)(name, payload)
+		return
 	}
+	l.missed.Store(true)
+	l.catchUp() // the ear may have come in between
+}
+
+// listen gives the window's ear.
+func (l *late) listen(emit func(name string, payload any)) {
+	l.to.Store(&emit)
+	l.catchUp()
+}
+
+// catchUp tells the page to read everything anew if it has missed something
+// since it got its opening.
+func (l *late) catchUp() {
+	emit := l.to.Load()
+	if emit == nil || !l.missed.Swap(false) {
+		return
+	}
+	(*emit)(desktop.EventState, struct{}{})
+	(*emit)(desktop.EventCounts, struct{}{})
+	(*emit)(desktop.EventList, desktop.ListChanged{})
 }
 
 // showPage serves the window to a browser until ctx ends.
 func showPage(ctx context.Context, o options, assets fs.FS, stdout io.Writer, log *slog.Logger) error {
 	ear := &late{}
-	engine := openEngine(ctx, o, ear, log)
+	engine := openEngine(ctx, o, ear, nil, log)
 	b, err := bridge.New(bridge.Config{Listen: o.bridge, Token: o.bridgeToken, Log: log,
 		Target: &App{engine: func() *desktop.Engine { return engine }, shell: pageShell{}}, Assets: strict(http.FileServerFS(assets)), Files: engine.Files()})
 	if err != nil {
 		return errors.Join(err, engine.Close())
 	}
-	emit := b.Emit
-	ear.to.Store(&emit)
+	ear.listen(b.Emit)
 	b.Start()
 	fmt.Fprintln(stdout, "bridge", b.Address())
 	<-ctx.Done()

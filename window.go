@@ -13,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/wailsapp/wails/v2"
 	"github.com/wailsapp/wails/v2/pkg/logger"
@@ -35,6 +36,10 @@ const (
 	// frameFile says where the window was when it was closed. It is a file of
 	// its own because the window is made before the engine is open.
 	frameFile = "window.json"
+
+	// shownPatience is how long a page may take to say that it can be seen
+	// before Parley goes online without its word.
+	shownPatience = 3 * time.Second
 )
 
 // showWindow shows the native window until it is closed or ctx ends.
@@ -47,11 +52,13 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 		}
 	}
 	ear := &late{}
+	shown := make(chan struct{})
+	seen := sync.OnceFunc(func() { close(shown) })
 	// The engine opens while the window does: neither waits for the other
-	// before the page asks its first question.
-	engine := sync.OnceValue(func() *desktop.Engine { return openEngine(ctx, o, ear, log) })
-	go engine()
-	shell := &windowShell{}
+	// before the page is served.
+	engine := sync.OnceValue(func() *desktop.Engine { return openEngine(ctx, o, ear, shown, log) })
+	opening := openings(engine, ear)
+	shell := &windowShell{seen: seen}
 	f := readFrame(o.data)
 	policy := linux.WebviewGpuPolicyOnDemand
 	if !gpu {
@@ -59,9 +66,11 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 	}
 	err := wails.Run(&wailsoptions.App{
 		Title: "Parley", Width: f.Width, Height: f.Height, MinWidth: minWidth, MinHeight: minHeight,
-		WindowStartState:   f.start(),
-		BackgroundColour:   wailsoptions.NewRGB(250, 250, 250),
-		AssetServer:        &assetserver.Options{Assets: assets, Handler: files(engine), Middleware: strict},
+		WindowStartState: f.start(),
+		BackgroundColour: wailsoptions.NewRGB(250, 250, 250),
+		AssetServer: &assetserver.Options{Assets: assets, Handler: files(engine), Middleware: func(next http.Handler) http.Handler {
+			return strict(answered(next, assets, opening))
+		}},
 		Bind:               []any{&App{engine: engine, shell: shell}},
 		ErrorFormatter:     formatError,
 		LogLevelProduction: logger.ERROR,
@@ -79,13 +88,10 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 			context.AfterFunc(ctx, func() { runtime.Quit(wctx) }) // a signal closes the window like a click
 		},
 		// A page that is still loading has no ears: an event would be an error
-		// there. So it hears from now on, and reads anew what it may have missed.
+		// there. So it hears from now on.
 		OnDomReady: func(wctx context.Context) {
-			emit := func(name string, payload any) { runtime.EventsEmit(wctx, name, payload) }
-			ear.to.Store(&emit)
-			emit(desktop.EventState, struct{}{})
-			emit(desktop.EventCounts, struct{}{})
-			emit(desktop.EventList, desktop.ListChanged{})
+			time.AfterFunc(shownPatience, seen)
+			ear.listen(func(name string, payload any) { runtime.EventsEmit(wctx, name, payload) })
 		},
 		OnBeforeClose: func(wctx context.Context) bool {
 			keepFrame(wctx, o.data, log)

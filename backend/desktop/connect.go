@@ -35,6 +35,13 @@ var errNoToken = errors.New("no saved session")
 // the way (a locked keychain, a backend that does not start) is said, and
 // tried again until the session is closed.
 func (s *session) connect() {
+	if s.e.opt.Shown != nil {
+		select {
+		case <-s.e.opt.Shown:
+		case <-s.ctx.Done():
+			return
+		}
+	}
 	for n := 0; ; n++ {
 		client, err := s.reach()
 		switch {

@@ -51,6 +51,9 @@ type Options struct {
 	Window        Window
 	Secrets       *secrets.Store // nil: the keychain, with files in Data as fallback
 	Log           *slog.Logger   // nil: nothing is logged
+	// Shown is closed when the window can be seen: connecting waits for it, so
+	// that what is on this computer is on the screen first. Nil: it never waits.
+	Shown <-chan struct{}
 }
 
 // Engine is everything behind the window.

@@ -104,6 +104,17 @@ export class MemoryBackend implements Backend {
     };
   }
 
+  opening: Backend['opening'] = async () => {
+    const [state, counts, list] = await Promise.all([
+      this.state(),
+      this.counts(''),
+      this.list({ brand: '', quick: 'all', search: '', oldest: this.settings.get('oldest_first') === true, cursor: '', limit: 60 }),
+    ]);
+    return { settings: Object.fromEntries(this.settings), state, counts, list };
+  };
+
+  shown = () => Promise.resolve();
+
   conversation: Backend['conversation'] = (id) =>
     this.answer(['conversation', id], () => {
       const conversation = this.find(id);

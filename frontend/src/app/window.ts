@@ -11,8 +11,14 @@ import { Settings } from '../state/settings.svelte';
 import { Toasts } from '../state/toasts.svelte';
 import '../ui/tokens.css';
 import '../ui/base.css';
+import { bits } from '../ui/bits';
 import AppView from './App.svelte';
+import { chat } from './chat';
+import { dialogs } from './dialogs';
 import { followTheme } from './theme';
+
+/** How long nothing is painted while the program has not answered, ms: an empty frame is worse than a moment. */
+const patience = 150;
 
 /** Builds the window over a backend: everything that lives as long as it does is made here. */
 export async function openWindow(backend: Backend, target: HTMLElement): Promise<Context> {
@@ -28,9 +34,6 @@ export async function openWindow(backend: Backend, target: HTMLElement): Promise
     commands: new Commands(),
   };
   const { app, list, settings, clock } = context;
-  await settings.load();
-  followTheme(settings.values.theme)();
-  app.brand = settings.values.brand;
   app.admit({
     leave: () => Promise.resolve(),
     enter(account, from) {
@@ -42,9 +45,26 @@ export async function openWindow(backend: Backend, target: HTMLElement): Promise
     },
   });
   clock.start();
-  // State, counts and the first page are on their way while the window is being built.
-  void app.start();
-  void list.ask({ brand: app.brand, oldest: settings.values.oldest_first });
+  // With its font the text is laid out once, and the system is not searched for others to stand in.
+  const font = document.fonts.load('1em "Inter Variable"').catch(() => undefined);
+  await Promise.race([Promise.all([begin(context), font]), new Promise((late) => setTimeout(late, patience))]);
+  followTheme(settings.values.theme)();
   mount(AppView, { target, props: { context } });
+  // After the first paint: the network, and what nobody needs before there is something to click on.
+  requestAnimationFrame(() =>
+    setTimeout(() => {
+      void Promise.all([chat.load(), bits.load(), dialogs.load()]);
+      backend.shown().catch(() => undefined); // the program goes online anyway, a little later
+    }),
+  );
   return context;
+}
+
+/** Brings what the window shows first. What could not be read is asked for, and says then why. */
+async function begin({ app, backend, list, settings }: Context): Promise<void> {
+  const opening = await backend.opening().catch(() => undefined);
+  if (opening) settings.take(opening.settings);
+  app.brand = settings.values.brand;
+  const asked = { brand: app.brand, oldest: settings.values.oldest_first };
+  await Promise.all([app.start(opening), list.ask(asked, opening?.list ?? undefined)]);
 }

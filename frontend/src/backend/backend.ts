@@ -12,6 +12,7 @@ import type {
   ListPage,
   ListQuery,
   MemberSettings,
+  Opening,
   OutboxEntry,
   ThreadPage,
   ThreadQuery,
@@ -19,6 +20,10 @@ import type {
 } from '../domain/types';
 
 export interface Backend {
+  /** What the window shows first. Made once, for the window that is being opened. */
+  opening(): Promise<Opening>;
+  /** The window can be seen: from now on the program may do what takes its time. */
+  shown(): Promise<void>;
   state(): Promise<AppState>;
   /** Counts of the quick lists within a brand (empty: all), and unread of every brand. */
   counts(brand: string): Promise<Counts>;

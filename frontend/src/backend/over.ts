@@ -1,12 +1,17 @@
-import type { AppState, ConversationView, Counts, Events, ListPage, OutboxEntry, ThreadPage, UnsentEntry } from '../domain/types';
+import type { AppState, ConversationView, Counts, Events, ListPage, Opening, OutboxEntry, ThreadPage, UnsentEntry } from '../domain/types';
 import type { Backend } from './backend';
 
 /** A way to call the program's methods by name and to hear its events. */
 export interface Transport {
+  /** What came with the page itself, if it did. */
+  opening?(): Opening | null;
   call(method: string, args: unknown[]): Promise<unknown>;
   on(name: keyof Events, callback: (payload: never) => void): () => void;
   fileUrl(sha256: string, name: string): string;
 }
+
+/** Rows of the list in the opening: one page of it. */
+const firstRows = 60;
 
 /**
  * Backend over any transport: the names and the order of arguments are written
@@ -15,6 +20,8 @@ export interface Transport {
 export function backendOver(transport: Transport): Backend {
   const call = <T>(method: string, ...args: unknown[]): Promise<T> => transport.call(method, args) as Promise<T>;
   return {
+    opening: async () => transport.opening?.() ?? (await call<Opening>('Opening', firstRows)),
+    shown: () => call<void>('Shown'),
     state: () => call<AppState>('State'),
     counts: (brand) => call<Counts>('Counts', brand),
     list: (query) => call<ListPage>('List', query),

@@ -1,4 +1,4 @@
-import type { Events } from '../domain/types';
+import type { Events, Opening } from '../domain/types';
 import { failureOf, type Backend } from './backend';
 import { backendOver } from './over';
 
@@ -20,6 +20,7 @@ export function insideWails(): boolean {
 /** Backend over the bindings of the native window. */
 export function wailsBackend(): Backend {
   return backendOver({
+    opening: () => JSON.parse(document.getElementById('opening')?.textContent ?? 'null') as Opening | null,
     async call(method, args) {
       const bound = wails().go?.main?.App?.[method];
       if (!bound) throw failureOf(`This version of Parley does not know “${method}”.`);

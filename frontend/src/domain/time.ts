@@ -14,7 +14,8 @@ function formatter(locale: string | undefined, options: Intl.DateTimeFormatOptio
   return { format: (ms) => (made ??= new Intl.DateTimeFormat(locale, options)).format(ms) };
 }
 
-const clock = formatter(undefined, { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
+const two = (n: number): string => String(n).padStart(2, '0');
+const clock = { format: (ms: number): string => `${two(new Date(ms).getHours())}:${two(new Date(ms).getMinutes())}` };
 const weekday = formatter('en', { weekday: 'short' });
 const dayMonth = formatter('en', { day: 'numeric', month: 'short' });
 const dayMonthYear = formatter('en', { day: 'numeric', month: 'short', year: 'numeric' });

@@ -326,6 +326,17 @@ export interface Warning {
   message: string;
 }
 
+/** What the window shows first, in one answer. */
+export interface Opening {
+  /** The settings of this window on this device, by key. */
+  settings: Record<string, unknown>;
+  state: AppState;
+  /** Null when they cannot be read; asking for them says why. */
+  counts: Counts | null;
+  /** The top of the list as it was left; null when it cannot be read. */
+  list: ListPage | null;
+}
+
 /** Everything the window knows outside lists and threads. */
 export interface AppState {
   accounts: Account[];

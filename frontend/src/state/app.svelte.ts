@@ -1,5 +1,5 @@
 import { failureOf, type Backend } from '../backend/backend';
-import type { Account, AppState, Brand, Channel, Counts, Failure, Member, ReadMode, SendKey } from '../domain/types';
+import type { Account, AppState, Brand, Channel, Counts, Failure, Member, Opening, ReadMode, SendKey } from '../domain/types';
 
 /** Somebody who keeps something that belongs to one account only. */
 export interface Tenant {
@@ -66,13 +66,15 @@ export class App {
     return id ? this.brandsById.get(id) : undefined;
   }
 
-  /** Reads the state and keeps it up to date until stop. */
-  async start(): Promise<void> {
+  /** Keeps the state up to date until stop, from what is known or else from a first read. */
+  async start(known?: Opening): Promise<void> {
     this.off = [
       this.backend.on('state', () => void this.refresh()),
       this.backend.on('counts', () => void this.refreshCounts()),
     ];
-    await Promise.all([this.refresh(), this.refreshCounts()]);
+    if (known) await this.take(known.state);
+    if (known?.counts) this.counts = known.counts;
+    await Promise.all([known ?? this.refresh(), known?.counts ?? this.refreshCounts()]);
   }
 
   /** From now on this one is told when the account changes. */

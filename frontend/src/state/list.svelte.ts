@@ -68,10 +68,14 @@ export class ChatList {
     return this.rows[at + step]?.conversation.id ?? id;
   }
 
-  /** Asks for another list. The rows on the screen stay until the answer is here. */
-  async ask(change: Partial<Asked>): Promise<void> {
+  /** Asks for another list. The rows on the screen stay until the answer is here, unless it is known already. */
+  async ask(change: Partial<Asked>, known?: ListPage): Promise<void> {
     this.asked = { ...this.asked, ...change };
-    await this.reload();
+    if (!known) return this.reload();
+    this.generation++;
+    this.place([{ cursor: '', ...known }]);
+    this.answered = this.asked;
+    this.loading = false;
   }
 
   /** Reads from the top and forgets what was loaded further down. */

@@ -33,14 +33,13 @@ export class Settings {
 
   constructor(private readonly backend: Backend) {}
 
-  /** Reads everything that was ever chosen. What cannot be read stays at its default. */
-  async load(): Promise<void> {
-    const stored = await Promise.all(keys.map((key) => this.backend.getSetting(key).catch(() => undefined)));
+  /** Takes what was ever chosen. What is not there stays at its default. */
+  take(stored: Record<string, unknown>): void {
     const loaded: Partial<Record<keyof Choices, unknown>> = {};
-    keys.forEach((key, i) => {
+    for (const key of keys) {
       // A value of another type comes from another version: not ours to guess.
-      if (typeof stored[i] === typeof defaults[key]) loaded[key] = stored[i];
-    });
+      if (typeof stored[key] === typeof defaults[key]) loaded[key] = stored[key];
+    }
     this.values = { ...defaults, ...(loaded as Partial<Choices>) };
   }
 

@@ -10,6 +10,9 @@ export const pageSize = 50;
 /** How many threads stay in memory, so that going back to one costs nothing. */
 const keptThreads = 24;
 
+/** How many threads are drawn unseen beside the open one. */
+const drawnBeside = 3;
+
 /** Where a thread was left: a row and how far below the top edge it stood. */
 export interface Place {
   key: string;
@@ -324,6 +327,8 @@ function online(status: string | undefined): boolean {
  */
 export class ThreadStore {
   current = $state.raw<Thread | null>(null);
+  /** Threads that are drawn: the open one in front, and unseen those likely to be next, so that opening them draws nothing. */
+  drawn = $state.raw<readonly Thread[]>([]);
   readonly typing: TypingLine;
   private readonly kept = new Map<string, Thread>();
   private readonly off: (() => void)[];
@@ -343,6 +348,7 @@ export class ThreadStore {
     for (const off of this.off) off();
     this.typing.dispose();
     this.current = null;
+    this.drawn = [];
     for (const id of this.kept.keys()) this.forget(id);
   }
 
@@ -351,6 +357,7 @@ export class ThreadStore {
     if (id === (this.current?.id ?? '')) return;
     if (id === '') {
       this.current = null;
+      this.drawn = [];
       return;
     }
     const thread = this.kept.get(id) ?? this.make(id);
@@ -358,17 +365,27 @@ export class ThreadStore {
     this.kept.delete(id);
     this.kept.set(id, thread);
     this.current = thread;
+    if (!this.drawn.includes(thread)) this.drawn = [...this.drawn, thread];
     void thread.reopen();
     this.evict();
   }
 
-  /** Reads threads the agent is likely to open next. */
-  prefetch(ids: readonly string[]): void {
-    for (const id of ids.slice(0, 4)) {
-      if (this.kept.has(id)) continue;
-      const thread = this.make(id);
-      this.kept.set(id, thread);
-      void thread.refresh();
+  /** Reads and draws threads the agent is likely to open next, the likeliest first. Drawn ones that are not likely go. */
+  async prefetch(ids: readonly string[]): Promise<void> {
+    const opened = this.current;
+    const near = ids.slice(0, drawnBeside);
+    this.drawn = this.drawn.filter((thread) => thread === opened || near.includes(thread.id));
+    for (const id of near) {
+      let thread = this.kept.get(id);
+      if (!thread) {
+        thread = this.make(id);
+        this.kept.set(id, thread);
+        await thread.refresh();
+      }
+      // One at a time: between two of them there is room for a key press.
+      await new Promise((rest) => setTimeout(rest, 16));
+      if (this.current !== opened) return;
+      if (thread.ready && this.kept.get(id) === thread && !this.drawn.includes(thread)) this.drawn = [...this.drawn, thread];
     }
     this.evict();
   }
@@ -387,6 +404,7 @@ export class ThreadStore {
   private forget(id: string): void {
     const thread = this.kept.get(id);
     if (!thread || thread === this.current) return;
+    if (this.drawn.includes(thread)) this.drawn = this.drawn.filter((other) => other !== thread);
     this.kept.delete(id);
     thread.end();
   }

@@ -27,6 +27,21 @@ describe('App', () => {
     expect(backend.calls).toHaveLength(calls);
   });
 
+  it('starts from what is known without asking for it', async () => {
+    const backend = new MemoryBackend({ conversations: 5, now });
+    const opening = await backend.opening();
+    backend.calls.length = 0;
+    const app = new App(backend);
+    await app.start(opening);
+    expect(app.me?.name).toBe('Jo Reed');
+    expect(app.counts).toEqual(opening.counts);
+    expect(backend.calls).toEqual([]);
+    const lacking = new App(backend);
+    await lacking.start({ ...opening, counts: null });
+    expect(backend.calls.map(([name]) => name)).toEqual(['counts']);
+    expect(lacking.counts).toEqual(opening.counts);
+  });
+
   it('tells why there is no state, and keeps the old one when a later read fails', async () => {
     const backend = new MemoryBackend({ conversations: 5, now });
     backend.broken = { code: 'unavailable', message: 'No answer.' };
@@ -155,7 +170,7 @@ describe('Settings', () => {
     const backend = new MemoryBackend({ conversations: 1, now });
     backend.settings.set('theme', 'dark').set('list_width', 'wide').set('oldest_first', true);
     const settings = new Settings(backend);
-    await settings.load();
+    settings.take((await backend.opening()).settings);
     expect(settings.values).toEqual({ ...defaults, theme: 'dark', oldest_first: true });
   });
 

@@ -107,6 +107,55 @@ describe('a thread', () => {
   });
 });
 
+describe('threads likely to be next', () => {
+  const drawn = (): string[] => threads.drawn.map((thread) => thread.id);
+  const at = (i: number): string => ids[i] ?? '';
+
+  test('are read and drawn before they are asked for, and opening one reads only what is new', async () => {
+    const opened = await open(at(0));
+    await threads.prefetch([at(1), at(2)]);
+    expect(drawn()).toEqual([at(0), at(1), at(2)]);
+    const next = threads.drawn[1];
+    expect(next?.ready).toBe(true);
+    threads.open(at(1));
+    expect(threads.current).toBe(next);
+    expect(threads.drawn).toContain(opened);
+  });
+
+  test('are few: what is not likely any more is no longer drawn', async () => {
+    await open(at(0));
+    await threads.prefetch(ids.slice(1, 9));
+    expect(drawn()).toEqual(ids.slice(0, 4));
+    threads.open(at(3));
+    await threads.prefetch([at(4), at(2)]);
+    expect(drawn().toSorted()).toEqual([at(2), at(3), at(4)].toSorted());
+  });
+
+  test('are forgotten when something changes in them', async () => {
+    await open(at(0));
+    await threads.prefetch([at(1), at(2)]);
+    backend.customerSays(at(1), 'Hello?');
+    expect(drawn()).toEqual([at(0), at(2)]);
+  });
+
+  test('stay undrawn when another chat was opened meanwhile', async () => {
+    await open(at(0));
+    const reading = threads.prefetch([at(1)]);
+    threads.open(at(5));
+    await reading;
+    expect(drawn()).toEqual([at(0), at(5)]);
+    threads.open('');
+    expect(drawn()).toEqual([]);
+  });
+
+  test('are not drawn when they cannot be read', async () => {
+    await open(at(0));
+    backend.broken = { code: 'unavailable', message: 'The disk is gone.' };
+    await threads.prefetch([at(1)]);
+    expect(drawn()).toEqual([at(0)]);
+  });
+});
+
 describe('reading', () => {
   test.each([
     ['on_open', 1],

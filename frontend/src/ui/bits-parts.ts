@@ -1,0 +1,1 @@
+export { Dialog, DropdownMenu, Select } from 'bits-ui';
