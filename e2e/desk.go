@@ -20,6 +20,8 @@ type Desk struct {
 	env []string
 	// Home is the home folder; what programs keep lies below it.
 	Home string
+	// Screen is what can be seen.
+	Screen *Screen
 }
 
 // NewDesk starts a session that ends with the test.
@@ -95,8 +97,9 @@ func (d *Desk) startBus() {
 func (d *Desk) startScreen() {
 	d.t.Helper()
 	number := d.startWithPipe("Xvfb", func(fd string) *exec.Cmd {
-		return d.Command("Xvfb", "-displayfd", fd, "-screen", "0", screenSize, "-nolisten", "tcp", "-noreset")
+		return d.Command("Xvfb", "-displayfd", fd, "-screen", "0", screenSize, "-fbdir", d.Home, "-wr", "-nolisten", "tcp", "-noreset")
 	})
+	d.Screen = openScreen(d.t, d.Home)
 	d.env = append(d.env, "DISPLAY=:"+number)
 }
 

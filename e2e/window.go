@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
+	"image"
 	"io"
 	"os"
 	"slices"
@@ -31,9 +32,16 @@ func OpenWindow(desk *Desk, program string, args ...string) *Window {
 	t := desk.t
 	t.Helper()
 	w := openPage(desk, program, args...)
-	Until(t, "the window to be shown", func() bool {
+	w.findShown()
+	return w
+}
+
+// findShown waits until the program's window is on the screen.
+func (w *Window) findShown() {
+	w.t.Helper()
+	Until(w.t, "the window to be shown", func() bool {
 		pid := strconv.Itoa(w.proc.cmd.Process.Pid)
-		out, err := desk.Command("xdotool", "search", "--onlyvisible", "--pid", pid).Output()
+		out, err := w.desk.Command("xdotool", "search", "--onlyvisible", "--pid", pid).Output()
 		ids := strings.Fields(string(out))
 		if err != nil || len(ids) == 0 {
 			return false
@@ -41,6 +49,32 @@ func OpenWindow(desk *Desk, program string, args ...string) *Window {
 		w.id = ids[len(ids)-1]
 		return true
 	})
+}
+
+// content is where the window is on the screen, without its title bar.
+func (w *Window) content() image.Rectangle {
+	w.t.Helper()
+	w.findShown()
+	var x, y, width, height int
+	for line := range strings.Lines(run(w.t, w.desk.Command("xwininfo", "-id", w.id))) {
+		name, value, _ := strings.Cut(strings.TrimSpace(line), ":")
+		to := map[string]*int{"Absolute upper-left X": &x, "Absolute upper-left Y": &y, "Width": &width, "Height": &height}[name]
+		if to == nil {
+			continue
+		}
+		var err error
+		if *to, err = strconv.Atoi(strings.TrimSpace(value)); err != nil {
+			w.t.Fatalf("find the window on the screen: %v", err)
+		}
+	}
+	return image.Rect(x, y, x+width, y+height)
+}
+
+// launch starts the program and returns at once. Its window can be looked at and typed into, but not asked.
+func launch(desk *Desk, program string, args ...string) *Window {
+	desk.t.Helper()
+	w := &Window{t: desk.t, desk: desk, began: time.Now()}
+	w.proc = start(desk.t, "the window", desk.Command(program, args...))
 	return w
 }
 
@@ -236,6 +270,9 @@ func (w *Window) AllowErrors(text string) {
 
 func (w *Window) checkConsole() {
 	w.t.Helper()
+	if w.page == nil {
+		return
+	}
 	for _, said := range w.page.takeErrors() {
 		w.t.Errorf("error on the window's console: %s", said)
 	}
