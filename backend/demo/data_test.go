@@ -232,6 +232,31 @@ func TestVariety(t *testing.T) {
 	}
 }
 
+// The backend refuses two contacts with one address on a channel, and by chance alone a hundred thousand would have some.
+func TestAddressesAreUnique(t *testing.T) {
+	type address struct {
+		channel chat.ChannelID
+		address string
+	}
+	seen := map[address]bool{}
+	set := Generate(Options{Conversations: 200_000, Messages: 200_000, Seed: 1, Now: testNow})
+	for k := range 200_000 {
+		if first, _ := contactOf(k); first != k {
+			continue
+		}
+		for _, id := range set.person(k).contact.Identities {
+			key := address{id.Channel, id.Address}
+			if id.Address == "" || seen[key] {
+				t.Fatalf("contact %d: the address %q is taken", k, id.Address)
+			}
+			seen[key] = true
+		}
+	}
+	if len(seen) < 150_000 {
+		t.Fatalf("only %d addresses", len(seen))
+	}
+}
+
 func TestCompany(t *testing.T) {
 	s := testSet(6)
 	roles, scoped := map[chat.Role]int{}, 0

@@ -119,21 +119,21 @@ func (s *Set) person(k int) person {
 	if !chance(r, 0.06) { // some never say who they are
 		c.Name = where.name(r)
 	}
-	handle := handle(r)
+	handle := handle(r, k)
 	if chance(r, 0.7) {
 		c.Email = handle + "@" + pick(r, []string{"mail.example", "post.example", "inbox.example"})
 	}
 	if chance(r, 0.45) {
-		c.Phone = phone(r, where.dial)
+		c.Phone = phone(r, where.dial, k)
 	}
 	c.Device, c.Browser = device(r)
 	if chance(r, 0.12) {
 		c.Tags = []string{pick(r, []string{"vip", "wholesale", "press", "newsletter"})}
 	}
 	c.Blocked = chance(r, 0.004)
-	c.Identities = append(c.Identities, s.identity(r, p.channels[0], handle, c))
+	c.Identities = append(c.Identities, s.identity(r, p.channels[0], k, handle, c))
 	if _, second := contactOf(k + 1); second && k+1 < s.opts.Conversations {
-		c.Identities = append(c.Identities, s.identity(r, p.channels[1], handle, c))
+		c.Identities = append(c.Identities, s.identity(r, p.channels[1], k, handle, c))
 	}
 	return p
 }
@@ -176,12 +176,12 @@ func (s *Set) drawChannel(r *rand.Rand, brand, not int) int {
 
 // identity is the contact's address on a channel, completing what the channel
 // itself reveals.
-func (s *Set) identity(r *rand.Rand, channel int, handle string, c *chat.Contact) chat.Identity {
+func (s *Set) identity(r *rand.Rand, channel, k int, handle string, c *chat.Contact) chat.Identity {
 	id := chat.Identity{ID: newID[chat.Identity](r, c.CreatedAt), Channel: s.Channels[channel].ID, Name: c.Name}
 	switch s.Channels[channel].Kind {
 	case chat.KindWhatsApp:
 		if c.Phone == "" {
-			c.Phone = phone(r, "+49 15")
+			c.Phone = phone(r, "+49 15", k)
 		}
 		id.Address = strings.ReplaceAll(strings.TrimPrefix(c.Phone, "+"), " ", "")
 	case chat.KindEmail:
@@ -208,13 +208,20 @@ func (p *people) name(r *rand.Rand) string {
 	return given + " " + family
 }
 
-func handle(r *rand.Rand) string {
-	return pick(r, []string{"sunny", "quiet", "little", "north", "paper", "green", "velvet", "lucky"}) + "." +
-		pick(r, []string{"otter", "harbor", "bean", "willow", "comet", "finch", "maple", "river"}) + strconv.Itoa(r.IntN(100_000))
+// shuffled gives each k below 9,000,000 a number of seven digits of its own, in
+// no order that can be seen: addresses must be unique, and look as if by chance.
+func shuffled(k int) int {
+	const span, step = 9_000_000, 5_318_011 // without a common divisor
+	return 1_000_000 + k%span*step%span
 }
 
-func phone(r *rand.Rand, dial string) string {
-	return dial + strconv.Itoa(10+r.IntN(90)) + " " + strconv.Itoa(1_000_000+r.IntN(9_000_000))
+func handle(r *rand.Rand, k int) string {
+	return pick(r, []string{"sunny", "quiet", "little", "north", "paper", "green", "velvet", "lucky"}) + "." +
+		pick(r, []string{"otter", "harbor", "bean", "willow", "comet", "finch", "maple", "river"}) + strconv.Itoa(shuffled(k))
+}
+
+func phone(r *rand.Rand, dial string, k int) string {
+	return dial + strconv.Itoa(10+r.IntN(90)) + " " + strconv.Itoa(shuffled(k))
 }
 
 func device(r *rand.Rand) (device, browser string) {
