@@ -12,10 +12,8 @@ import (
 	"log/slog"
 	"net/http"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
-	"time"
 
 	"parley/backend/chat"
 	"parley/backend/demo"
@@ -383,119 +381,4 @@ func TestAVisitorsMessageExistsOncePerID(t *testing.T) {
 	if a := r.do(http.MethodPost, "/v1/visitor/messages", other.token, send); a.status != http.StatusUnprocessableEntity {
 		t.Fatalf("another visitor with the same id: %d %s", a.status, a.body)
 	}
-}
-
-// TestWireShapes keeps the JSON that other programs read, to the letter.
-func TestWireShapes(t *testing.T) {
-	r := newRig(t, onSQLite(t))
-	v := r.visit(r.created.Channel.Key)
-	v.say("Hello?")
-	send := seen(cmd(protocol.MessageSend, protocol.MessageSendArgs{Conversation: v.conv, Message: chat.NewID[chat.Message](), Parts: []chat.Part{chat.TextPart("Hi")}}), 1)
-	n := newNames()
-	shape := func(name string, a answer) {
-		t.Helper()
-		var out bytes.Buffer
-		if err := json.Indent(&out, n.replace(a.body), "", "  "); err != nil {
-			t.Fatalf("%s: %v\n%s", name, err, a.body)
-		}
-		out.WriteByte('\n')
-		golden(t, filepath.Join("testdata", name+".json"), out.Bytes())
-	}
-	tok := r.owner.Token
-	post := func(c chat.Command) answer {
-		return r.do(http.MethodPost, "/v1/commands", tok, protocol.Commands{Commands: []chat.Command{c}})
-	}
-	shape("changes", r.do(http.MethodGet, "/v1/changes?after=0", tok, nil))
-	shape("applied", post(send))
-	shape("duplicate", post(send))
-	shape("refused_too_soon", post(seen(text(v.conv, "again"), 2)))
-	shape("refused_invalid", post(cmd(protocol.ConversationRead, map[string]any{"conversation": v.conv})))
-	shape("conversation", r.do(http.MethodGet, "/v1/conversations/"+v.conv.String(), tok, nil))
-	shape("messages", r.do(http.MethodGet, "/v1/conversations/"+v.conv.String()+"/messages", tok, nil))
-	shape("conversations", r.do(http.MethodGet, "/v1/conversations", tok, nil))
-	shape("members", r.do(http.MethodGet, "/v1/members", tok, nil))
-	shape("visitor_messages", r.do(http.MethodGet, "/v1/visitor/messages?after=0", v.token, nil))
-	shape("problem_unauthorized", r.do(http.MethodGet, "/v1/members", "", nil))
-	shape("signed_in", r.do(http.MethodPost, "/v1/session", "", protocol.SignIn{Email: "olga@northwind.example", Password: password, Device: "golden"}))
-	l := r.dial(tok)
-	l.put(map[string]any{"type": "hello", "after": 7, "client": "golden/1"})
-	for _, name := range []string{"frame_welcome", "frame_changes"} {
-		_, raw, err := l.conn.ReadMessage()
-		if err != nil {
-			t.Fatal(err)
-		}
-		shape(name, answer{body: raw})
-	}
-	ahead := r.dial(tok)
-	ahead.put(map[string]any{"type": "hello", "after": 1 << 40})
-	ahead.next()
-	_, raw, err := ahead.conn.ReadMessage()
-	if err != nil {
-		t.Fatal(err)
-	}
-	shape("frame_behind", answer{body: raw})
-	bootstrap := r.do(http.MethodGet, "/v1/bootstrap", tok, nil)
-	golden(t, filepath.Join("testdata", "bootstrap.ndjson"), n.replace(bootstrap.body))
-}
-
-// TestWireShapesOfRefusalsAndBeats keeps what the other test has no reason to
-// meet: the problems that carry something, and a socket's first frames.
-func TestWireShapesOfRefusalsAndBeats(t *testing.T) {
-	c := onSQLite(t)
-	c.Beat = 20 * time.Millisecond
-	r := newRig(t, c).unpaced()
-	ana := r.member("Ana", chat.RoleAgent)
-	conv, _ := r.conversation()
-	n := newNames()
-	shape := func(name string, body []byte) {
-		t.Helper()
-		var out bytes.Buffer
-		if err := json.Indent(&out, n.replace(body), "", "  "); err != nil {
-			t.Fatalf("%s: %v\n%s", name, err, body)
-		}
-		out.WriteByte('\n')
-		golden(t, filepath.Join("testdata", name+".json"), out.Bytes())
-	}
-	refused := func(c chat.Command) []byte {
-		return r.do(http.MethodPost, "/v1/commands", r.owner.Token, protocol.Commands{Commands: []chat.Command{c}}).body
-	}
-	r.apply(ana.Token, seen(text(conv, "I am on it"), 1), nil)
-	shape("refused_newer_messages", refused(seen(text(conv, "Me too"), 1)))
-	r.apply(ana.Token, cmd(protocol.HandoffAccept, protocol.ConversationArgs{Conversation: conv}), nil)
-	shape("refused_held_by_other", refused(seen(text(conv, "Me too"), 3)))
-	shape("contacts", r.do(http.MethodGet, "/v1/contacts", r.owner.Token, nil).body)
-	var page protocol.ChangesPage
-	r.get("/v1/changes?after=0", r.owner.Token, &page)
-	l := r.dial(r.owner.Token)
-	l.put(map[string]any{"type": "hello", "after": page.Head})
-	for _, name := range []string{"frame_welcome_even", "frame_beat"} {
-		_, raw, err := l.conn.ReadMessage()
-		if err != nil {
-			t.Fatal(err)
-		}
-		shape(name, anyMoment.ReplaceAll(raw, []byte(`"at":"…"`)))
-	}
-}
-
-// anyMoment is the time of a beat, which is the machine's.
-var anyMoment = regexp.MustCompile(`"at":"[^"]+"`)
-
-// names puts words in the place of what differs from run to run.
-type names struct{ known map[string]string }
-
-var (
-	anyID     = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	anySecret = regexp.MustCompile(`"(token|visitor_token|epoch|key|slug|cursor)":"[^"]+"`)
-)
-
-func newNames() *names { return &names{known: map[string]string{}} }
-
-func (n *names) replace(b []byte) []byte {
-	b = anyID.ReplaceAllFunc(b, func(id []byte) []byte {
-		if n.known[string(id)] == "" {
-			n.known[string(id)] = fmt.Sprintf("00000000-0000-7000-8000-%012d", len(n.known)+1)
-		}
-		return []byte(n.known[string(id)])
-	})
-	return anySecret.ReplaceAll(b, []byte(`"$1":"…"`))
 }

@@ -212,6 +212,19 @@ func TestWrongPasswordsAreBraked(t *testing.T) {
 	}
 }
 
+// setupToken finds the one-time token in the log of an empty backend.
+func setupToken(log *lines) string {
+	for _, line := range strings.Split(log.String(), "\n") {
+		var entry struct {
+			Token string `json:"setup_token"`
+		}
+		if json.Unmarshal([]byte(line), &entry) == nil && entry.Token != "" {
+			return entry.Token
+		}
+	}
+	return ""
+}
+
 func TestSetupWorksOnceWithTheToken(t *testing.T) {
 	log := &lines{}
 	srv, err := server.New(context.Background(), server.Config{Listen: "127.0.0.1:0", Data: t.TempDir(), Log: slog.New(slog.NewJSONHandler(log, nil))})
@@ -223,15 +236,7 @@ func TestSetupWorksOnceWithTheToken(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &rig{TB: t, srv: srv, base: "http://" + srv.Addr()}
-	token := ""
-	for _, line := range strings.Split(log.String(), "\n") {
-		var entry struct {
-			Token string `json:"setup_token"`
-		}
-		if json.Unmarshal([]byte(line), &entry) == nil && entry.Token != "" {
-			token = entry.Token
-		}
-	}
+	token := setupToken(log)
 	req := protocol.Setup{Token: "guessed", Workspace: "Acme", Email: "o@acme.example", Password: password}
 	if p := r.do(http.MethodPost, "/v1/setup", "", req).problem(t); p.Code != chat.CodeForbidden {
 		t.Fatalf("a guessed token: %+v", p)

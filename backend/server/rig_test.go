@@ -33,6 +33,9 @@ type rig struct {
 	owner   protocol.SignedIn
 }
 
+// rigTime is where a rig's clock stands at first.
+const rigTime = chat.Time(1_780_000_000_000_000)
+
 // clock is a clock that stands still until it is moved.
 type clock struct{ t atomic.Int64 }
 
@@ -76,8 +79,11 @@ func newRig(t testing.TB, c server.Config) *rig {
 func bareRig(t testing.TB, c server.Config) *rig {
 	t.Helper()
 	r := &rig{TB: t, clock: &clock{}}
-	r.clock.t.Store(1_780_000_000_000_000)
-	c.Listen, c.Log, c.Version, c.VisitorLimits = "127.0.0.1:0", slog.New(slog.DiscardHandler), "test", plenty()
+	r.clock.t.Store(int64(rigTime))
+	c.Listen, c.Version, c.VisitorLimits = "127.0.0.1:0", "test", plenty()
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
 	if c.Now == nil {
 		c.Now = r.clock.now
 	}

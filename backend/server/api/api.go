@@ -145,7 +145,7 @@ func (a *API) Close() {
 // ServeHTTP implements http.Handler: what is true of every request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	rec := &recorder{ResponseWriter: w}
+	rec := &recorder{ResponseWriter: w, outOfRange: func(w http.ResponseWriter) { a.outOfRange(w, r) }}
 	rec.Header().Set(protocol.VersionHeader, protocol.Version)
 	rec.Header().Set("X-Content-Type-Options", "nosniff")
 	h, pattern := a.mux.Handler(r)
@@ -188,6 +188,14 @@ func (a *API) unrouted(w http.ResponseWriter, r *http.Request, h http.Handler) {
 	default:
 		a.problem(w, r, chat.Errorf(chat.CodeNotFound, "There is nothing at this address."))
 	}
+}
+
+// outOfRange answers who reads content behind its end.
+func (a *API) outOfRange(w http.ResponseWriter, r *http.Request) {
+	w.Header().Del("Content-Disposition") // this is not the content
+	p := protocol.ProblemOf(chat.Invalid("Range", "The content has no such part."))
+	p.Status, p.Title = http.StatusRequestedRangeNotSatisfiable, http.StatusText(http.StatusRequestedRangeNotSatisfiable)
+	a.writeProblem(w, r, p)
 }
 
 // lingering is how long the rest of a refused body is taken in, so that its

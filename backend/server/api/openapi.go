@@ -42,6 +42,22 @@ func CommandKinds() []CommandKind {
 	}
 }
 
+// EntityKind describes one kind of entity in the change log: what the data of
+// its changes is.
+type EntityKind struct {
+	Kind chat.EntityKind
+	Data any
+}
+
+// EntityKinds is every kind of entity in the change log.
+func EntityKinds() []EntityKind {
+	return []EntityKind{
+		{chat.EntityWorkspace, chat.Workspace{}}, {chat.EntityBrand, chat.Brand{}}, {chat.EntityChannel, chat.Channel{}},
+		{chat.EntityMember, chat.Member{}}, {chat.EntityContact, chat.Contact{}}, {chat.EntityConversation, chat.Conversation{}},
+		{chat.EntityMessage, chat.Message{}}, {chat.EntityDraft, chat.Draft{}}, {chat.EntityAccess, chat.Access{}},
+	}
+}
+
 var pathParam = regexp.MustCompile(`\{([a-z0-9_]+)\}`)
 
 // Document makes the OpenAPI 3.1 document of a route table.
@@ -58,6 +74,9 @@ func Document(routes []Route, version string) ([]byte, error) {
 		paths[r.Path][strings.ToLower(r.Method)] = operation(s, r)
 	}
 	s.components["Command"].(object)["oneOf"] = commandKinds(s)
+	for _, name := range []string{"Change", "BootstrapLine"} {
+		s.components[name].(object)["allOf"] = entityKinds(s)
+	}
 	doc := object{
 		"openapi": "3.1.0",
 		"info": object{"title": "Parley", "version": version, "license": object{"name": "AGPL-3.0-or-later", "identifier": "AGPL-3.0-or-later"},
@@ -80,8 +99,21 @@ func commandKinds(s *schemas) []object {
 	var out []object
 	for _, k := range CommandKinds() {
 		out = append(out, object{"title": k.Kind, "description": k.Summary + " The answer's data: " + describe(k.Data) + ".",
-			"properties": object{"kind": object{"const": k.Kind}, "args": s.of(k.Args)}, "required": []string{"kind", "args"}})
-		s.of(k.Data)
+			"properties": object{"kind": object{"const": k.Kind}, "args": s.of(k.Args)}, "required": []string{"kind", "args"},
+			"x-data": s.of(k.Data)})
+	}
+	return out
+}
+
+// entityKinds says what the data of a change or a line is, by its kind. Kinds
+// that are not named may come: readers pass over them.
+func entityKinds(s *schemas) []object {
+	is := func(field string, value any) object {
+		return object{"properties": object{field: object{"const": value}}, "required": []string{field}}
+	}
+	out := []object{{"if": is("op", chat.OpPut), "then": object{"required": []string{"data"}}}}
+	for _, k := range EntityKinds() {
+		out = append(out, object{"if": is("kind", k.Kind), "then": object{"properties": object{"data": s.of(k.Data)}}})
 	}
 	return out
 }
@@ -101,11 +133,18 @@ func operation(s *schemas, r Route) object {
 	case Visitor:
 		op["security"] = []object{{"visitor": []string{}}}
 	}
+	if len(r.Frames) > 0 {
+		frames := make([]object, len(r.Frames))
+		for i, f := range r.Frames {
+			frames[i] = s.of(f)
+		}
+		op["x-frames"] = frames
+	}
 	switch {
 	case r.Body != nil:
 		op["requestBody"] = object{"required": true, "content": object{"application/json": object{"schema": s.of(r.Body)}}}
 	case r.BodyType != "":
-		op["requestBody"] = object{"required": true, "content": object{r.BodyType: object{}}}
+		op["requestBody"] = object{"content": object{r.BodyType: object{}}}
 	}
 	return op
 }
@@ -115,20 +154,33 @@ func responses(s *schemas, r Route) object {
 	switch {
 	case r.AnswerType == ndjson:
 		ok["description"] = "One JSON object per line: BootstrapHead, then BootstrapLine, at last BootstrapEnd."
-		s.of(protocol.BootstrapHead{})
-		s.of(protocol.BootstrapEnd{})
-		ok["content"] = object{ndjson: object{"schema": s.of(r.Answer)}}
+		ok["content"] = object{ndjson: object{"schema": object{"oneOf": []object{s.of(protocol.BootstrapHead{}), s.of(r.Answer), s.of(protocol.BootstrapEnd{})}}}}
 	case r.AnswerType != "":
 		ok["content"] = object{r.AnswerType: object{}}
 	case r.Answer != nil:
 		ok["content"] = object{"application/json": object{"schema": s.of(r.Answer)}}
 	}
-	out := object{strconv.Itoa(r.Status): ok,
-		"default": object{"description": "A problem document.", "content": object{"application/problem+json": object{"schema": s.of(protocol.Problem{})}}}}
+	out := object{strconv.Itoa(r.Status): ok, "default": wrong(s, r)}
 	if r.Method == http.MethodPut {
-		out["308"] = object{"description": "More is wanted; the Range header says how far it got."}
+		out["308"] = object{"description": "More is wanted; Range says how far it got. Without Range: nothing is there yet.",
+			"headers": object{"Range": object{"schema": object{"type": "string", "pattern": "^bytes=0-[0-9]+$"}}}}
+	}
+	for _, o := range r.Others {
+		other := object{"description": o.Meaning}
+		if o.Status < 300 {
+			other["content"] = ok["content"]
+		}
+		out[strconv.Itoa(o.Status)] = other
 	}
 	return out
+}
+
+// wrong describes what comes in place of a success.
+func wrong(s *schemas, r Route) object {
+	if r.AnswerType == page {
+		return object{"description": "A page that says what is wrong.", "content": object{page: object{}}}
+	}
+	return object{"description": "A problem document.", "content": object{"application/problem+json": object{"schema": s.of(protocol.Problem{})}}}
 }
 
 func parameters(r Route) []object {
@@ -144,20 +196,27 @@ func parameters(r Route) []object {
 		out = append(out, object{"name": m[1], "in": "path", "required": true, "schema": schema})
 	}
 	for _, q := range r.Query {
-		schema := object{"type": q.Kind}
-		if q.Kind == "uuid" {
-			schema = object{"type": "string", "format": "uuid"}
-		}
-		p := object{"name": q.Name, "in": "query", "schema": schema}
-		if q.Needed {
-			p["required"] = true
-		}
-		if q.Meaning != "" {
-			p["description"] = q.Meaning
-		}
-		out = append(out, p)
+		out = append(out, parameter(q, "query"))
+	}
+	for _, h := range r.Headers {
+		out = append(out, parameter(h, "header"))
 	}
 	return out
+}
+
+func parameter(from Param, in string) object {
+	schema := object{"type": from.Kind}
+	if from.Kind == "uuid" {
+		schema = object{"type": "string", "format": "uuid"}
+	}
+	p := object{"name": from.Name, "in": in, "schema": schema}
+	if from.Needed {
+		p["required"] = true
+	}
+	if from.Meaning != "" {
+		p["description"] = from.Meaning
+	}
+	return p
 }
 
 // operationID names an operation for generated clients: "get_conversations_id".

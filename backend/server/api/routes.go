@@ -28,16 +28,27 @@ type Route struct {
 	needs   chat.Action
 	Summary string
 	Query   []Param
+	Headers []Param
 	Body    any
 	Status  int // of success
 	Answer  any
+	// Others are answers beside it that are no problem either.
+	Others []Other
+	// Frames are what a socket carries, in both directions.
+	Frames []any
 	// BodyType and AnswerType are set where it is not JSON.
 	BodyType   string
 	AnswerType string
 	handle     func(http.ResponseWriter, *http.Request, inbox.Principal) error
 }
 
-// Param is a query parameter.
+// Other is an answer with a status of its own.
+type Other struct {
+	Status  int
+	Meaning string
+}
+
+// Param is a parameter in the query or a header.
 type Param struct {
 	Name    string
 	Kind    string // "integer", "string", "boolean", "uuid"
@@ -55,6 +66,23 @@ var (
 	paramEpoch  = Param{"epoch", "string", false, "The epoch of the log that the position belongs to."}
 	paramName   = Param{"name", "string", false, "What to call the file when it is saved."}
 )
+
+// ofUpload are the headers of an upload.
+func ofUpload() []Param {
+	return []Param{{"Content-Range", "string", false, "bytes FIRST-LAST/TOTAL for a piece; bytes */TOTAL without a body asks how far it got."},
+		{"X-Filename", "string", false, "What the file is called, percent-encoded."}}
+}
+
+// anything is the type of what may be of any type.
+const anything = "*/*"
+
+// ofContent are the other answers to who reads content with Range or
+// If-None-Match.
+func ofContent() []Other {
+	return []Other{{http.StatusPartialContent, "The part that Range asked for."}, unchanged}
+}
+
+var unchanged = Other{http.StatusNotModified, "Still what If-None-Match names."}
 
 // table is every route of members and operators.
 func (a *API) table() []Route {
@@ -110,10 +138,11 @@ func (a *API) table() []Route {
 
 		{Method: head, Path: "/v1/files/{sha256}", Access: Member, needs: chat.ActRead, Summary: "200 if the server has the file.", Status: 200, handle: a.headFile},
 		{Method: put, Path: "/v1/files/{sha256}", Access: Member, needs: chat.ActAnswer, Summary: "Upload a file, whole or in pieces with Content-Range; 308 says in Range how far it got.",
-			BodyType: "application/octet-stream", Status: 201, Answer: chat.File{}, handle: a.putFile},
+			Headers: ofUpload(), BodyType: anything, Status: 201, Answer: chat.File{}, handle: a.putFile},
 		{Method: get, Path: "/v1/files/{sha256}", Access: Member, needs: chat.ActRead, Summary: "The content of a file.", Query: []Param{paramName},
-			Status: 200, AnswerType: "application/octet-stream", handle: a.getFile},
+			Status: 200, AnswerType: anything, Others: ofContent(), handle: a.getFile},
 
-		{Method: get, Path: "/v1/live", Access: FirstFrame, needs: chat.ActRead, Summary: "The live socket (WebSocket). See docs/protocol.md for its frames.", Status: 101, handle: a.getLive},
+		{Method: get, Path: "/v1/live", Access: FirstFrame, needs: chat.ActRead, Summary: "The live socket (WebSocket). See docs/protocol.md for its frames.", Status: 101,
+			Frames: []any{protocol.Frame{}}, handle: a.getLive},
 	}
 }

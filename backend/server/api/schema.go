@@ -32,6 +32,13 @@ var words = map[reflect.Type][]string{
 	reflect.TypeFor[protocol.Status]():    {"applied", "duplicate", "refused"},
 }
 
+// nullable are the ids and times that are null where there is none. All others
+// are always there, or left out.
+var nullable = map[string]bool{
+	"Conversation.assignee": true, "Conversation.last_customer_at": true,
+	"AssignArgs.member": true,
+}
+
 // of gives the schema of a value's type: a reference for our structs.
 func (s *schemas) of(v any) object { return s.schema(reflect.TypeOf(v)) }
 
@@ -45,11 +52,11 @@ func describe(v any) string {
 func (s *schemas) schema(t reflect.Type) object {
 	switch {
 	case t == reflect.TypeFor[chat.Time]():
-		return object{"type": []string{"string", "null"}, "format": "date-time"}
+		return object{"type": "string", "format": "date-time"}
 	case t == reflect.TypeFor[json.RawMessage]():
 		return object{}
 	case strings.HasPrefix(t.Name(), "ID["):
-		return object{"type": []string{"string", "null"}, "format": "uuid"}
+		return object{"type": "string", "format": "uuid"}
 	case words[t] != nil:
 		return object{"type": "string", "enum": words[t]}
 	}
@@ -114,6 +121,9 @@ func (s *schemas) addFields(properties object, required *[]string, t reflect.Typ
 		optional := strings.Contains(options, "omit")
 		if f.Type.Kind() == reflect.Pointer && !optional { // always there, maybe null
 			schema = object{"oneOf": []object{schema, {"type": "null"}}}
+		}
+		if nullable[t.Name()+"."+name] {
+			schema["type"] = []any{schema["type"], "null"}
 		}
 		properties[name] = schema
 		if !optional && !isRequest(t) {

@@ -11,10 +11,19 @@ import (
 type recorder struct {
 	http.ResponseWriter
 	status int
+	// outOfRange answers in the place of http.ServeContent, whose own answer to
+	// a range behind the end is plain text.
+	outOfRange func(http.ResponseWriter)
+	answered   bool // by outOfRange: what else comes is not wanted
 }
 
 // WriteHeader notes the first status that is an answer.
 func (r *recorder) WriteHeader(status int) {
+	if r.status == 0 && status == http.StatusRequestedRangeNotSatisfiable {
+		r.status, r.answered = status, true
+		r.outOfRange(r.ResponseWriter)
+		return
+	}
 	if r.status == 0 && status >= 200 {
 		r.status = status
 	}
@@ -23,6 +32,9 @@ func (r *recorder) WriteHeader(status int) {
 
 // Write notes that an answer without a status is a success.
 func (r *recorder) Write(b []byte) (int, error) {
+	if r.answered {
+		return len(b), nil
+	}
 	if r.status == 0 {
 		r.status = http.StatusOK
 	}
