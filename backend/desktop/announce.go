@@ -48,11 +48,11 @@ type Problem struct {
 }
 
 const (
-	announceEvery = 33 * time.Millisecond
-	manyChanged   = 200 // conversations named in one event; more are "all"
+	announceEvery = 16 * time.Millisecond // a frame of the screen
+	manyChanged   = 200                   // conversations named in one event; more are "all"
 )
 
-// announcer tells the window what changed, at most about thirty times a second
+// announcer tells the window what changed, at most about sixty times a second
 // for each kind: the first change at once, what follows collected.
 type announcer struct {
 	window Window

@@ -68,8 +68,25 @@ func TestAnnouncerIsNotAFlood(t *testing.T) {
 			time.Sleep(time.Millisecond)
 		}
 		synctest.Wait()
-		if n := len(e.take()); n < 20 || n > 35 {
+		if n := len(e.take()); n < 40 || n > 65 {
 			t.Fatalf("%d events in a second", n)
+		}
+	})
+}
+
+func TestAnnouncerKeepsASteadyStreamWaitingForAFrameAtMost(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		e := &ear{}
+		a := newAnnouncer(e)
+		defer a.close()
+		for i := range 50 { // a second of customers who write in turns
+			a.thread(fmt.Sprint(i))
+			time.Sleep(17 * time.Millisecond)
+			synctest.Wait()
+			if got, want := e.take(), []string{fmt.Sprintf("thread {%d}", i)}; !slices.Equal(got, want) {
+				t.Fatalf("a frame later: %v, wanted %v", got, want)
+			}
+			time.Sleep(3 * time.Millisecond)
 		}
 	})
 }
