@@ -8,9 +8,12 @@ cd "$root"
 build/install.sh build test
 . build/env.sh
 build/frontend.sh
-if [ "${1:-all}" != window ]; then
+which=.
+if [ "${1:-all}" = window ]; then
+	which=Window
+else
 	# One package at a time: two at once would measure each other.
 	go test -run '^$' -bench . -benchmem -p 1 -timeout 2h -tags "$tags" ./backend/...
 fi
-build/compile.sh parleyd parley-devtools emptywindow-devtools
-go test -run '^$' -bench . -benchtime 1x -timeout 2h -tags "$tags" ./e2e
+build/compile.sh parleyd parley parley-devtools emptywindow
+go test -run '^$' -bench $which -benchtime 1x -timeout 2h -tags "$tags" ./e2e
