@@ -10,7 +10,6 @@ for program in "$@"; do
 	parley) source=. with=$window_tags ;;
 	parley-devtools) source=. with=$window_tags,devtools ;;
 	emptywindow) source=./e2e/bench/emptywindow with=$window_tags ;;
-	emptywindow-devtools) source=./e2e/bench/emptywindow with=$window_tags,devtools ;;
 	*) die "build/compile.sh does not know a program \"$program\"." ;;
 	esac
 	go build -buildvcs=false -tags "$with" -ldflags "-X main.version=$version" -o "build/bin/$program" $source

@@ -142,7 +142,7 @@ func (w *Window) reportKeys(b *testing.B) {
 		}, true);
 	})()`, nil)
 	hands := newHands(w.desk)
-	part := w.content()
+	part := w.place("main")
 	var took []time.Duration
 	for range figureKeys {
 		before := w.desk.Screen.ink(part)

@@ -70,6 +70,15 @@ func (w *Window) content() image.Rectangle {
 	return image.Rect(x, y, x+width, y+height)
 }
 
+// place is where the first element that matches is on the screen.
+func (w *Window) place(selector string) image.Rectangle {
+	w.t.Helper()
+	var box struct{ Left, Top, Right, Bottom float64 }
+	w.Eval(fmt.Sprintf(`(({left, top, right, bottom}) => ({left, top, right, bottom}))(document.querySelector(%s).getBoundingClientRect())`,
+		quote(selector)), &box)
+	return image.Rect(int(box.Left), int(box.Top), int(box.Right), int(box.Bottom)).Add(w.content().Min)
+}
+
 // launch starts the program and returns at once. Its window can be looked at and typed into, but not asked.
 func launch(desk *Desk, program string, args ...string) *Window {
 	desk.t.Helper()
