@@ -85,12 +85,12 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 		OnStartup: func(wctx context.Context) {
 			shell.ctx = wctx
 			f.place(wctx)
+			time.AfterFunc(shownPatience, seen)                   // from here, so that a page that never comes keeps nobody offline
 			context.AfterFunc(ctx, func() { runtime.Quit(wctx) }) // a signal closes the window like a click
 		},
 		// A page that is still loading has no ears: an event would be an error
 		// there. So it hears from now on.
 		OnDomReady: func(wctx context.Context) {
-			time.AfterFunc(shownPatience, seen)
 			ear.listen(func(name string, payload any) { runtime.EventsEmit(wctx, name, payload) })
 		},
 		OnBeforeClose: func(wctx context.Context) bool {

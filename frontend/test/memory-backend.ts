@@ -104,11 +104,11 @@ export class MemoryBackend implements Backend {
     };
   }
 
-  opening: Backend['opening'] = async () => {
+  opening: Backend['opening'] = async (rows) => {
     const [state, counts, list] = await Promise.all([
       this.state(),
       this.counts(''),
-      this.list({ brand: '', quick: 'all', search: '', oldest: this.settings.get('oldest_first') === true, cursor: '', limit: 60 }),
+      this.list({ brand: '', quick: 'all', search: '', oldest: this.settings.get('oldest_first') === true, cursor: '', limit: rows }),
     ]);
     return { settings: Object.fromEntries(this.settings), state, counts, list };
   };

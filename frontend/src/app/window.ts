@@ -6,7 +6,7 @@ import { Clock } from '../state/clock.svelte';
 import { Commands } from '../state/commands';
 import type { Context } from '../state/context';
 import { Desks } from '../state/desk.svelte';
-import { ChatList } from '../state/list.svelte';
+import { ChatList, pageSize } from '../state/list.svelte';
 import { Settings } from '../state/settings.svelte';
 import { Toasts } from '../state/toasts.svelte';
 import '../ui/tokens.css';
@@ -62,7 +62,7 @@ export async function openWindow(backend: Backend, target: HTMLElement): Promise
 
 /** Brings what the window shows first. What could not be read is asked for, and says then why. */
 async function begin({ app, backend, list, settings }: Context): Promise<void> {
-  const opening = await backend.opening().catch(() => undefined);
+  const opening = await backend.opening(pageSize).catch(() => undefined);
   if (opening) settings.take(opening.settings);
   app.brand = settings.values.brand;
   const asked = { brand: app.brand, oldest: settings.values.oldest_first };

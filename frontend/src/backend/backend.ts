@@ -20,8 +20,8 @@ import type {
 } from '../domain/types';
 
 export interface Backend {
-  /** What the window shows first. Made once, for the window that is being opened. */
-  opening(): Promise<Opening>;
+  /** What the window shows first, with so many rows of the list. Made once, for the window that is being opened. */
+  opening(rows: number): Promise<Opening>;
   /** The window can be seen: from now on the program may do what takes its time. */
   shown(): Promise<void>;
   state(): Promise<AppState>;

@@ -10,9 +10,6 @@ export interface Transport {
   fileUrl(sha256: string, name: string): string;
 }
 
-/** Rows of the list in the opening: one page of it. */
-const firstRows = 60;
-
 /**
  * Backend over any transport: the names and the order of arguments are written
  * here once, for the native window and for the browser alike.
@@ -20,7 +17,7 @@ const firstRows = 60;
 export function backendOver(transport: Transport): Backend {
   const call = <T>(method: string, ...args: unknown[]): Promise<T> => transport.call(method, args) as Promise<T>;
   return {
-    opening: async () => transport.opening?.() ?? (await call<Opening>('Opening', firstRows)),
+    opening: async (rows) => transport.opening?.() ?? (await call<Opening>('Opening', rows)),
     shown: () => call<void>('Shown'),
     state: () => call<AppState>('State'),
     counts: (brand) => call<Counts>('Counts', brand),

@@ -15,7 +15,8 @@ interface Page {
   next: string;
 }
 
-const pageSize = 60;
+/** Rows of one page. */
+export const pageSize = 60;
 /** Pages read again from the top when the order is brought up to date. */
 const headPages = 2;
 

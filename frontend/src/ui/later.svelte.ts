@@ -10,9 +10,15 @@ export class Later<T> {
   constructor(private readonly read: () => Promise<T>) {}
 
   load(): Promise<void> {
-    this.loading ??= this.read().then((value) => {
-      this.value = value;
-    });
+    this.loading ??= this.read().then(
+      (value) => {
+        this.value = value;
+      },
+      (cause: unknown) => {
+        this.loading = undefined; // whoever needs it next tries again
+        throw cause;
+      },
+    );
     return this.loading;
   }
 

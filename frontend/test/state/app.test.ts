@@ -29,7 +29,7 @@ describe('App', () => {
 
   it('starts from what is known without asking for it', async () => {
     const backend = new MemoryBackend({ conversations: 5, now });
-    const opening = await backend.opening();
+    const opening = await backend.opening(60);
     backend.calls.length = 0;
     const app = new App(backend);
     await app.start(opening);
@@ -170,7 +170,7 @@ describe('Settings', () => {
     const backend = new MemoryBackend({ conversations: 1, now });
     backend.settings.set('theme', 'dark').set('list_width', 'wide').set('oldest_first', true);
     const settings = new Settings(backend);
-    settings.take((await backend.opening()).settings);
+    settings.take((await backend.opening(60)).settings);
     expect(settings.values).toEqual({ ...defaults, theme: 'dark', oldest_first: true });
   });
 
