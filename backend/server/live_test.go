@@ -317,10 +317,19 @@ func TestAnOpenSocketFollowsAChangeOfAccess(t *testing.T) {
 
 	// Disabled: the log says so, then the socket ends with 4002, and the token
 	// is dead and asks for the wipe.
-	yes := true
+	yes, before := true, r.head()
+	devices := []*live{l}
+	for range 20 {
+		devices = append(devices, r.join(ana.Token, before))
+	}
 	r.patch(ana.Member.ID, protocol.MemberUpdate{Disabled: &yes})
-	if code, _ := l.closed(); code != protocol.CloseRevoked {
-		t.Fatalf("closed with %d, want 4002", code)
+	for _, l := range devices {
+		if code, _ := l.closed(); code != protocol.CloseRevoked {
+			t.Fatalf("closed with %d, want 4002", code)
+		}
+		if l.pos <= before {
+			t.Error("a socket ended before it heard why")
+		}
 	}
 	p := r.do(http.MethodGet, "/v1/changes?after=0", ana.Token, nil).problem(t)
 	if p.Status != http.StatusUnauthorized || !p.Wipe {

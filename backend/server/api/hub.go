@@ -51,7 +51,8 @@ type hub struct {
 	users  int // guarded by hubs.mu
 
 	mu      sync.Mutex
-	tail    []entry // the changes (from, head], one each
+	kicks   []fanout.Kick // heard, and not yet passed on
+	tail    []entry       // the changes (from, head], one each
 	from    int64
 	head    int64
 	bytes   int
@@ -163,11 +164,36 @@ func (h *hub) run() {
 		case <-h.stop:
 			return
 		}
+		kicks := h.takeKicks()
 		turn, cancel := context.WithTimeout(ctx, 10*time.Second)
 		if err := h.follow(turn); err != nil {
 			h.hubs.log.Warn("follow the log", "error", err) // the next tick tries again
 		}
 		cancel()
+		h.kick(kicks)
+	}
+}
+
+func (h *hub) takeKicks() []fanout.Kick {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	kicks := h.kicks
+	h.kicks = nil
+	return kicks
+}
+
+// kick ends the sockets of members and sessions that may not listen any more.
+// It comes after the log was read, so that the client hears the change which
+// took its access away before it hears the end.
+func (h *hub) kick(kicks []fanout.Kick) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, k := range kicks {
+		for s := range h.sockets {
+			if s.who.Member.ID == k.Member && (k.Session.IsZero() || k.Session == s.who.Session.ID) {
+				s.close(closing{code: k.Code})
+			}
+		}
 	}
 }
 
@@ -261,24 +287,24 @@ func (h *hub) since(after int64) (entries []entry, head int64, ok bool) {
 
 // hear takes a hint. It does not block.
 func (h *hub) hear(hint fanout.Hint) {
-	if hint.Head > 0 {
+	if hint.Kick != nil {
+		h.mu.Lock()
+		h.kicks = append(h.kicks, *hint.Kick)
+		h.mu.Unlock()
+	}
+	if hint.Head > 0 || hint.Kick != nil {
 		select {
 		case h.wake <- struct{}{}:
 		default: // it is already awake
 		}
 	}
-	if hint.Ephemeral == nil && hint.Kick == nil {
+	if hint.Ephemeral == nil {
 		return
 	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.sockets {
-		switch k := hint.Kick; {
-		case k != nil:
-			if s.who.Member.ID == k.Member && (k.Session.IsZero() || k.Session == s.who.Session.ID) {
-				s.close(closing{code: k.Code})
-			}
-		case hint.From.IsZero() || hint.From != s.who.Member.ID:
+		if hint.From.IsZero() || hint.From != s.who.Member.ID {
 			s.whisper(hint)
 		}
 	}
