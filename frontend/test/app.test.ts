@@ -4,6 +4,7 @@ import { Layout } from '../src/app/layout.svelte';
 import { failureOf } from '../src/backend/backend';
 import { backendOver } from '../src/backend/over';
 import { compact, fitting, quickLists } from '../src/features/list/quick';
+import { standing } from '../src/features/list/standing';
 import { defaults, Settings } from '../src/state/settings.svelte';
 import { MemoryBackend } from './memory-backend';
 
@@ -81,6 +82,15 @@ describe('fitting', () => {
     expect(fitting(widths, 312, 5)).toContain('resolved');
     expect(fitting(widths, 200, 4)).toContain('unresolved');
   });
+});
+
+it('standing names whom a chat is assigned to, where the row itself does not know', async () => {
+  const backend = new MemoryBackend({ conversations: 1 });
+  const [row] = (await backend.list({ brand: '', quick: 'all', search: '', oldest: false, cursor: '', limit: 1 })).rows;
+  if (!row) throw new Error('no row');
+  Object.assign(row.conversation, { status: 'open', state: 'escalated', assignee: 'm2' });
+  const of = (assignee_name: string): string => standing({ ...row, assignee_name }, (id) => (id === 'm2' ? 'Tomás Rey' : '')).label;
+  expect([of('Ana'), of('')]).toEqual(['Assigned to Ana', 'Assigned to Tomás Rey']);
 });
 
 it('compact shortens counts and never rounds up', () => {

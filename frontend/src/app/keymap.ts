@@ -76,6 +76,8 @@ export function isTextField(target: EventTarget | null): boolean {
 
 /** Reports whether a dialog or menu has the keys. */
 export function isLayer(target: EventTarget | null): boolean {
+  // A dialog of the platform has them wherever the focus is: a click on a picture in it may leave it on the page.
+  if (document.querySelector('dialog[open]')) return true;
   return target instanceof Element && target.closest('[role="dialog"], [role="menu"], [data-select-content]') !== null;
 }
 

@@ -87,12 +87,10 @@ class BridgeEvents {
     const socket = new WebSocket(address);
     this.socket = socket;
     socket.addEventListener('open', () => {
-      // Whatever was missed while the socket was down is read again.
-      if (this.failures > 0) {
-        this.emit('state', {});
-        this.emit('counts', {});
-        this.emit('list', { conversations: null });
-      }
+      // Whatever was told before the socket was open, or while it was down, is read again.
+      this.emit('state', {});
+      this.emit('counts', {});
+      this.emit('list', { conversations: null });
       this.failures = 0;
     });
     socket.addEventListener('message', (message) => {

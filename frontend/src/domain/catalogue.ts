@@ -6,6 +6,11 @@ export type Wording = string | { one: string; other: string };
 export type Catalogue = Record<string, Wording>;
 export type Params = Record<string, string | number>;
 
+/** English needs no Intl for whole numbers, and waking it up costs the start of the window milliseconds. */
+function isPlain(n: number, locale: string): boolean {
+  return locale === 'en' && Number.isSafeInteger(n);
+}
+
 const rules = new Map<string, Intl.PluralRules>();
 
 function rulesOf(locale: string): Intl.PluralRules {
@@ -14,17 +19,23 @@ function rulesOf(locale: string): Intl.PluralRules {
   return found;
 }
 
+/** The plural form a language has for a number. */
+export function pluralOf(n: number, locale: string): 'one' | 'other' {
+  const one = isPlain(n, locale) ? Math.abs(n) === 1 : rulesOf(locale).select(n) === 'one';
+  return one ? 'one' : 'other';
+}
+
+/** A number as a language writes it: 18204 → "18,204". */
+export function written(n: number, locale: string): string {
+  return isPlain(n, locale) ? String(n).replace(/\B(?=(\d{3})+$)/g, ',') : n.toLocaleString(locale);
+}
+
 /** Puts the parameters into a wording. */
 export function word(wording: Wording, params: Params, locale: string): string {
-  const text =
-    typeof wording === 'string'
-      ? wording
-      : wording[rulesOf(locale).select(Number(params.n)) === 'one' ? 'one' : 'other'];
+  const text = typeof wording === 'string' ? wording : wording[pluralOf(Number(params.n), locale)];
   return text.replace(/\{(\w+)\}/g, (whole, name: string) => {
     const value = params[name];
     if (value === undefined) return whole;
-    if (typeof value !== 'number') return value;
-    // Small numbers look the same everywhere, and waking Intl up for them costs the start of the window milliseconds.
-    return Number.isInteger(value) && value >= 0 && value < 1000 ? String(value) : value.toLocaleString(locale);
+    return typeof value === 'number' ? written(value, locale) : value;
   });
 }

@@ -16,6 +16,10 @@ export const thread = {
   'thread.empty': 'Nothing has been said yet',
   'thread.empty_text': 'The first message starts the chat.',
   'thread.failed': 'This chat could not be read',
+  'thread.gone': 'This chat is not here any more',
+  'thread.gone_text':
+    'It was deleted, or you may no longer read it. What you wrote and did not send is kept under “Could not send”.',
+  'thread.gone_unsent': 'Show unsent texts',
   'thread.retry': 'Try again',
   'thread.new': { one: '{n} new message', other: '{n} new messages' },
   'thread.newest': 'Go to the newest message',
@@ -150,6 +154,7 @@ export const thread = {
   'composer.left': { one: '{n} character left', other: '{n} characters left' },
   'composer.over': { one: '{n} character too many', other: '{n} characters too many' },
   'composer.quoting': 'Replying to {name}',
+  'composer.will_quote': 'Your reply will quote {name}',
   'composer.stop_quoting': 'Do not quote',
   'composer.not_saved': 'This draft is not saved yet. {problem}',
   'composer.hint_enter': '{key} to send',
@@ -190,5 +195,7 @@ export const thread = {
   'contact.email_invalid': 'This is not an e-mail address.',
   'contact.phone_invalid': 'A phone number has 5 to 20 digits.',
   'contact.too_long': 'This is too long.',
+  'contact.left': 'Another account is open now.',
+  'contact.not_changed': '{field} of {name} is not changed. {problem}',
   'contact.failed': 'That did not work: {problem}',
 } as const satisfies Catalogue;

@@ -50,6 +50,8 @@ const shell = {
   'list.first_load_text': 'This happens once. Afterwards everything is here at once, online or not.',
   'list.first_load_progress': '{done} of {total} chats',
   'list.failed': 'The list could not be read',
+  'list.stale': 'This list could not be brought up to date. {problem}',
+  'list.before': 'This is still the list from before. {problem}',
   'list.retry': 'Try again',
 
   'quick.all': 'All',
@@ -198,11 +200,16 @@ const shell = {
 
   'problem.title': 'Parley cannot show your inbox',
   'problem.retry': 'Try again',
+  'problem.sign_in': 'Sign in to a server',
   'problem.connection': 'Not up to date: {problem}',
+  'part.failed': 'This part of the window could not be loaded',
+  'part.failed_text': 'Your chats and what you wrote are safe.',
 
   'warning.dismiss': 'Understood',
   'warning.keychain_missing':
-    'This computer has no keychain, so your sign-in is kept in a file only you can read. Anybody with access to your user account could use it.',
+    'The keychain of this computer could not be used, so your sign-in is kept in a file that only you can read. Anybody with access to your user account could use it.',
+  'warning.token_left':
+    'You are signed out, but the keychain of this computer has not let go of the saved sign-in. Unlock it and start Parley again to have it removed.',
 
   'signin.title': 'Sign in',
   'signin.welcome': 'Welcome to Parley',
@@ -265,6 +272,7 @@ const shell = {
   'keys.help': 'This overview',
 
   'dialog.close': 'Close',
+  'dialog.failed': 'This could not be opened.',
   'toast.dismiss': 'Dismiss',
   'toast.label': 'Notices',
   'failed.action': 'That did not work: {problem}',

@@ -25,7 +25,7 @@ export function initials(label: string): string {
   // Two letters of a script without capitals are too wide for the disc.
   return /\p{Script=Han}|\p{Script=Hiragana}|\p{Script=Katakana}|\p{Script=Hangul}/u.test(first)
     ? first
-    : (first + (last ?? '')).toLocaleUpperCase();
+    : (first + (last ?? '')).toUpperCase();
 }
 
 function firstLetter(word: string): string {

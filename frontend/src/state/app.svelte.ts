@@ -7,6 +7,8 @@ export interface Tenant {
   leave(): Promise<void>;
   /** Another account is here; the first one too, and none at all is null. `from` went, if any did. */
   enter(account: string | null, from: string | null): void;
+  /** The inbox is scoped to another brand; empty for all. */
+  scoped?(brand: string): void;
 }
 
 /**
@@ -31,6 +33,9 @@ export class App {
   private readonly brandsById = $derived(new Map(this.state?.brands.map((b) => [b.id, b])));
   private readonly tenants: Tenant[] = [];
   private off: (() => void)[] = [];
+  private started = false;
+  /** Something was told before the start: what it starts from may be older than that. */
+  private early = false;
   private moments = 0;
 
   constructor(readonly backend: Backend) {}
@@ -66,14 +71,23 @@ export class App {
     return id ? this.brandsById.get(id) : undefined;
   }
 
+  /** Hears from now on that something has changed; it is read once started. */
+  listen(): void {
+    const on = (name: 'state' | 'counts', read: () => Promise<void>): (() => void) =>
+      this.backend.on(name, () => {
+        if (this.started) void read();
+        else this.early = true;
+      });
+    this.off = [on('state', () => this.refresh()), on('counts', () => this.refreshCounts())];
+  }
+
   /** Keeps the state up to date until stop, from what is known or else from a first read. */
   async start(known?: Opening): Promise<void> {
-    this.off = [
-      this.backend.on('state', () => void this.refresh()),
-      this.backend.on('counts', () => void this.refreshCounts()),
-    ];
+    if (this.off.length === 0) this.listen();
+    this.started = true;
     if (known) await this.take(known.state);
     if (known?.counts) this.counts = known.counts;
+    if (known && this.early) void Promise.all([this.refresh(), this.refreshCounts()]);
     await Promise.all([known ?? this.refresh(), known?.counts ?? this.refreshCounts()]);
   }
 
@@ -138,6 +152,7 @@ export class App {
     if (this.brand === brand) return;
     this.brand = brand;
     void this.refreshCounts();
+    for (const tenant of this.tenants) tenant.scoped?.(brand);
   }
 
   private async take(state: AppState): Promise<void> {
@@ -150,6 +165,8 @@ export class App {
     this.state = state;
     this.failure = null;
     if (changed) for (const tenant of this.tenants) tenant.enter(state.account, from);
+    // An inbox out of reach would look like an empty one. Before the first load is done nobody knows what is.
+    if (state.loaded && !state.brands.some((brand) => brand.id === this.brand)) this.scope('');
   }
 
   /** Another account: nothing of the former one may stay on the screen. */
@@ -170,7 +187,8 @@ export function latest<T>(
   done: (value: T) => unknown,
   failed: (cause: unknown) => void,
 ): () => Promise<void> {
-  let running: Promise<void> | undefined;
+  let running = Promise.resolve();
+  let busy = false;
   let again = false;
   const run = async (): Promise<void> => {
     do {
@@ -183,12 +201,14 @@ export function latest<T>(
         failed(cause);
       }
     } while (again);
+    busy = false; // in the same moment as the last look at again: who asks later starts anew
   };
   return () => {
     again = true;
-    running ??= run().finally(() => {
-      running = undefined;
-    });
+    if (!busy) {
+      busy = true;
+      running = run();
+    }
     return running;
   };
 }

@@ -34,6 +34,11 @@ export class Draft {
   constructor(readonly conversation: string) {}
 }
 
+/** Whether what stands there was written for colleagues: only the agent turns that into a reply. */
+function keepsInside(draft: Draft): boolean {
+  return draft.comment && !isBlank(draft.text);
+}
+
 /** Where the composer wants the focus; n changes with every wish. */
 export interface FocusWish {
   what: 'reply' | 'comment' | 'mention' | 'stay';
@@ -208,7 +213,7 @@ export class ComposerStore {
       draft.sending = false;
     }
     draft.text = restAfterSend(draft.text, text);
-    draft.replyTo = null;
+    if (!comment) draft.replyTo = null;
     draft.caret = draft.text.length;
     this.typingIn = '';
     this.save(draft);
@@ -244,7 +249,8 @@ export class ComposerStore {
   /** Puts an entry's text in front of whatever stands in its composer. */
   putBack(entry: OutboxEntry): Draft {
     const draft = this.draftOf(entry.conversation);
-    draft.comment = entry.comment;
+    // What was written for colleagues never becomes a part of what the customer gets.
+    draft.comment = entry.comment || keepsInside(draft);
     draft.text = isBlank(draft.text) ? entry.text : `${entry.text}\n\n${draft.text}`;
     draft.caret = entry.text.length;
     this.save(draft);
@@ -252,10 +258,11 @@ export class ComposerStore {
     return draft;
   }
 
-  /** Quotes a message in the next reply. */
+  /** Quotes a message in the next reply; a comment that is being written stays one. */
   quote(thread: Thread, message: Message): void {
     const draft = this.draft(thread);
     draft.replyTo = message;
+    if (keepsInside(draft)) return this.focus('stay');
     this.turn(draft, false);
     this.focus('reply');
   }

@@ -38,6 +38,7 @@ export class Desks implements Tenant {
       if (old.composers.unsaved) this.unsaved.set(old.account, old.composers);
       old.threads.dispose();
       old.composers.leave();
+      old.card.leave();
     }
     this.current = account === null ? null : this.make(account);
   }

@@ -1,4 +1,5 @@
 import { failureOf, type Backend } from '../backend/backend';
+import { contactLabel } from '../domain/people';
 import type { Failure, ListPage, ListRow, Quick } from '../domain/types';
 
 /** What the list is asked for. */
@@ -34,6 +35,7 @@ export class ChatList {
   pages = $state.raw<Page[]>([]);
   /** Nothing has been read yet for what was asked. */
   loading = $state(true);
+  /** Why what is on the screen is not what was asked for, or not up to date. */
   failure = $state.raw<Failure | null>(null);
   /** Chats in which a customer wrote while the list was held, and which stand elsewhere now. */
   arrivals = $state(0);
@@ -49,9 +51,12 @@ export class ChatList {
   /** Rows stand elsewhere than they should by now. */
   private displaced = false;
   private inView = { first: 0, last: 0 };
+  /** Rows that were not read when something changed last: what they say may be over. */
+  private old = new Set<string>();
   private generation = 0;
   private stale = false;
   private updating: Promise<void> | null = null;
+  private reloading: Promise<void> | null = null;
   private more: Promise<void> | null = null;
 
   constructor(private readonly backend: Backend) {}
@@ -80,8 +85,15 @@ export class ChatList {
   }
 
   /** Reads from the top and forgets what was loaded further down. */
-  async reload(): Promise<void> {
-    const generation = ++this.generation;
+  reload(): Promise<void> {
+    const reading = this.readTop(++this.generation).finally(() => {
+      if (this.reloading === reading) this.reloading = null;
+    });
+    this.reloading = reading;
+    return reading;
+  }
+
+  private async readTop(generation: number): Promise<void> {
     const asked = this.asked;
     try {
       const page = await this.read('', asked);
@@ -104,6 +116,7 @@ export class ChatList {
     this.failure = null;
     this.arrivals = 0;
     this.placed = new Map();
+    this.old = new Set();
     this.displaced = false;
     this.inView = { first: 0, last: 0 };
     return this.ask({ brand: '', search: '', quick: 'all' });
@@ -112,7 +125,8 @@ export class ChatList {
   /** Tells which rows are drawn; loads further down when the end comes near. */
   async view(first: number, last: number): Promise<void> {
     this.inView = { first, last };
-    if (this.displaced && !this.held) await this.changed(); // back at the top: everything in its place again
+    // Back at the top everything goes to its place again; what was not read before is read now.
+    if ((this.displaced && !this.held) || this.seesOld()) await this.changed();
     if (last >= this.rows.length - pageSize / 2) await this.loadMore();
   }
 
@@ -133,6 +147,7 @@ export class ChatList {
       if (generation === this.generation && this.pages.at(-1)?.next === cursor) {
         this.pages = [...this.pages, { cursor, ...page }];
         for (const { conversation } of page.rows) this.placed.set(conversation.id, conversation.in_number);
+        if (this.failure) void this.changed(); // reading works again
       }
     } catch (cause) {
       if (generation === this.generation) this.failure = failureOf(cause);
@@ -152,8 +167,8 @@ export class ChatList {
   }
 
   private get held(): boolean {
-    // An empty list has nothing that could move under the pointer.
-    if (this.rows.length === 0) return false;
+    // Nothing can move under the pointer in an empty list, and what answers another question has no place to keep.
+    if (this.rows.length === 0 || this.answered !== this.asked) return false;
     return this.holds > 0 || this.inView.first > 0;
   }
 
@@ -166,15 +181,29 @@ export class ChatList {
     return this.updating;
   }
 
+  /** Tries again what failed. */
+  async retry(): Promise<void> {
+    if (this.answered !== this.asked) return this.reload();
+    await this.changed();
+    await this.view(this.inView.first, this.inView.last);
+  }
+
   private async update(): Promise<void> {
-    try {
-      while (this.stale) {
-        this.stale = false;
+    while (this.stale) {
+      // What is on its way was read before the change, and would be put over what is read now.
+      for (let read = this.reading; read; read = this.reading) await read;
+      this.stale = false;
+      const generation = this.generation;
+      try {
         await (this.held ? this.refreshInPlace() : this.reorder());
+      } catch (cause) {
+        if (generation === this.generation) this.failure = failureOf(cause);
       }
-    } catch (cause) {
-      this.failure = failureOf(cause);
     }
+  }
+
+  private get reading(): Promise<void> | null {
+    return this.reloading ?? this.more;
   }
 
   /** Reads the head again, page by page, in today's order. */
@@ -206,6 +235,10 @@ export class ChatList {
     const fresh = await Promise.all(touched.map((page) => this.read(page.cursor)));
     if (generation !== this.generation) return;
     const byId = new Map(fresh.flatMap((page) => page.rows).map((row) => [row.conversation.id, row]));
+    // What left the list, or stands further down by now, is on the screen all the same.
+    const away = this.rows.slice(first, last + 1).filter((row) => !byId.has(row.conversation.id));
+    for (const row of await Promise.all(away.map((row) => this.readRow(row)))) byId.set(row.conversation.id, row);
+    if (generation !== this.generation) return;
     const moved = this.moved(fresh[0]?.rows ?? []);
     this.displaced = touched.some((page, i) => !sameOrder(page.rows, fresh[i]?.rows ?? []));
     this.arrivals = moved.filter((row) => this.isNews(row)).length;
@@ -214,6 +247,37 @@ export class ChatList {
         ? { ...page, rows: page.rows.map((row) => byId.get(row.conversation.id) ?? row) }
         : page,
     );
+    this.old = new Set([...this.positions.keys()].filter((id) => !byId.has(id)));
+    this.failure = null;
+    if (this.seesOld()) this.stale = true; // the view has moved on meanwhile
+  }
+
+  private seesOld(): boolean {
+    if (this.old.size === 0) return false;
+    const { first, last } = this.inView;
+    return this.rows.slice(first, last + 1).some((row) => this.old.has(row.conversation.id));
+  }
+
+  /** Reads one row by itself, wherever it belongs now. */
+  private async readRow(row: ListRow): Promise<ListRow> {
+    const { id, assignee } = row.conversation;
+    try {
+      const [view, { pending }] = await Promise.all([this.backend.conversation(id), this.backend.thread(id, { limit: 1 })]);
+      const refused = pending.filter((entry) => entry.state === 'refused').length;
+      return {
+        ...row,
+        conversation: view.conversation,
+        label: contactLabel(view.contact),
+        assignee_name: view.conversation.assignee === assignee ? row.assignee_name : '',
+        draft: view.draft?.text ?? '',
+        pending: pending.length - refused,
+        refused,
+      };
+    } catch (cause) {
+      // A chat that is gone has nothing newer to say; its row goes with the next order.
+      if (failureOf(cause).code === 'not_found') return row;
+      throw cause;
+    }
   }
 
   /** The rows of a fresh head that moved up or arrived, compared with what is shown. */
@@ -241,6 +305,7 @@ export class ChatList {
     this.placed = new Map(this.rows.map((row) => [row.conversation.id, row.conversation.in_number]));
     this.arrivals = 0;
     this.displaced = false;
+    this.old = new Set();
     this.failure = null;
   }
 

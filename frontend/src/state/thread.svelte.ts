@@ -23,6 +23,8 @@ export interface Place {
 export interface Trouble {
   what: 'older' | 'newer' | 'newest' | 'read';
   failure: Failure;
+  /** Up to where reading was to be marked. */
+  upto?: number;
 }
 
 /**
@@ -65,6 +67,8 @@ export class Thread {
   /** The newest message is loaded: nothing is hidden below. */
   readonly atHead = $derived((this.messages.at(-1)?.number ?? 0) >= this.head);
   readonly offline = $derived.by(() => !online(this.app.state?.connection.status));
+  /** Deleted, or this member may not read it any more. */
+  readonly gone = $derived(this.failure !== null && ['not_found', 'forbidden'].includes(this.failure.code));
   /** What others said below the last message that was in view. */
   readonly below = $derived.by(() => {
     if (!this.atHead) return Math.max(0, this.head - this.seen);
@@ -85,6 +89,8 @@ export class Thread {
   private newerAsked = false;
   private opening = true;
   private markedUpto = 0;
+  /** The newest message when the agent marked the chat as unread; looking at it reads nothing up to there. */
+  private leftUnreadAt: number | null = null;
 
   constructor(
     readonly id: string,
@@ -105,12 +111,28 @@ export class Thread {
     },
     (cause) => {
       this.failure = failureOf(cause);
+      if (this.gone) this.empty();
     },
   );
+
+  /** Nothing of what may not be read any more stays. */
+  private empty(): void {
+    this.view = null;
+    this.messages = [];
+    this.pending = [];
+    this.head = 0;
+    this.complete = false;
+    this.ready = false;
+    this.trouble = null;
+    this.older = null;
+    this.place = null;
+    this.opening = true;
+  }
 
   /** Called when the agent comes (back) to the thread. */
   reopen(): Promise<void> {
     this.opening = true;
+    this.leftUnreadAt = null;
     return this.refresh();
   }
 
@@ -264,7 +286,7 @@ export class Thread {
       case 'newest':
         return this.toNewest();
       case 'read':
-        this.markRead();
+        this.mark(trouble.upto ?? this.seen);
         return Promise.resolve();
       default:
         return this.refresh();
@@ -289,8 +311,14 @@ export class Thread {
   /** The view shows messages up to this number, and the agent is looking. */
   show(number: number, looking: boolean, onOpen: boolean): void {
     if (number > this.seen) this.seen = number;
-    if (!looking || !onOpen) return;
+    if (!looking || !onOpen || this.leftUnread) return;
     this.markRead();
+  }
+
+  /** Marked as unread by the agent, and nothing was said since. */
+  private get leftUnread(): boolean {
+    const at = this.leftUnreadAt;
+    return at !== null && !this.messages.some((m) => m.number > at && m.kind === 'message');
   }
 
   /** Moves the read position to what has been in view, if anything is unread up to there. */
@@ -302,18 +330,32 @@ export class Thread {
     const covers = this.messages.some(
       (m) => m.number > conversation.read_number && m.number <= upto && isFromCustomer(m),
     );
-    if (!covers) return;
+    if (covers) this.mark(upto);
+  }
+
+  /** The agent says that all of it is read, also what is not on this device. */
+  markAllRead(): void {
+    const conversation = this.view?.conversation;
+    this.trouble = null;
+    this.leftUnreadAt = null;
+    this.unreadAfter = null;
+    if (conversation && conversation.unread > 0) this.mark(conversation.last_number);
+  }
+
+  private mark(upto: number): void {
     this.markedUpto = upto;
     this.app.backend.markRead(this.id, upto).catch((cause: unknown) => {
-      this.markedUpto = conversation.read_number;
-      this.trouble = { what: 'read', failure: failureOf(cause) };
+      this.markedUpto = this.view?.conversation.read_number ?? 0;
+      this.trouble = { what: 'read', failure: failureOf(cause), upto };
     });
   }
 
-  /** A later mark-as-read must work again. */
-  forgetMarked(): void {
+  /** The agent wants it unread: it stays so until they come back to it or something is said. */
+  leaveUnread(): Promise<void> {
+    this.leftUnreadAt = this.head;
     this.markedUpto = 0;
     this.unreadAfter = null;
+    return this.app.backend.markUnread(this.id);
   }
 }
 
@@ -450,14 +492,9 @@ export class ThreadStore {
     thread.markRead();
   }
 
-  /** The open conversation is read up to what was in view. */
+  /** The open conversation is read, all of it. */
   markRead(): void {
-    const thread = this.current;
-    if (!thread) return;
-    thread.seen = Math.max(thread.seen, thread.atHead ? thread.head : 0);
-    thread.forgetMarked();
-    thread.trouble = null;
-    thread.markRead();
+    this.current?.markAllRead();
   }
 
   /** Read becomes unread and the other way round. */
@@ -470,9 +507,7 @@ export class ThreadStore {
 
   markUnread(): Promise<void> {
     const thread = this.current;
-    if (!thread) return Promise.resolve();
-    thread.forgetMarked();
-    return this.app.backend.markUnread(thread.id);
+    return thread && !thread.gone ? thread.leaveUnread() : Promise.resolve();
   }
 
   /** Resolves an open conversation, reopens any other. */

@@ -13,8 +13,11 @@ export function pathOf(nodes: readonly IconNode[]): string {
 function stroke(tag: string, attributes: Readonly<Record<string, string | number>>): string {
   const n = (name: string): number => Number(attributes[name] ?? 0);
   switch (tag) {
-    case 'path':
-      return String(attributes.d ?? '');
+    case 'path': {
+      const d = String(attributes.d ?? '');
+      // A relative move counts from the origin, not from where the stroke before has ended.
+      return d.startsWith('m') ? `M0 0${d}` : d;
+    }
     case 'circle':
       return round(n('cx'), n('cy'), n('r'), n('r'));
     case 'ellipse':

@@ -5,21 +5,26 @@
 export class Later<T> {
   /** Null until it is there. */
   value = $state.raw<T | null>(null);
+  /** It did not come when it was asked for last. */
+  failed = $state(false);
   private loading: Promise<void> | undefined;
 
   constructor(private readonly read: () => Promise<T>) {}
 
+  /** Brings it, or else says so in `failed`: whoever needs it next tries again. */
   load(): Promise<void> {
-    this.loading ??= this.read().then(
-      (value) => {
-        this.value = value;
-      },
-      (cause: unknown) => {
-        this.loading = undefined; // whoever needs it next tries again
-        throw cause;
-      },
-    );
+    this.loading ??= this.attempt();
     return this.loading;
+  }
+
+  private async attempt(): Promise<void> {
+    this.failed = false;
+    try {
+      this.value = await this.read();
+    } catch {
+      this.loading = undefined;
+      this.failed = true;
+    }
   }
 
   /** The part, for what is drawn only once it is there. */

@@ -25,6 +25,11 @@ describe('pathOf', () => {
     expect(() => pathOf([['text', {}]])).toThrow('<text>');
   });
 
+  it('begins each stroke where its icon says, not where the one before has ended', () => {
+    const cross: IconNode[] = [['path', { d: 'M18 6 6 18' }], ['path', { d: 'm6 6 12 12' }]];
+    expect(pathOf(cross)).toBe('M18 6 6 18M0 0m6 6 12 12');
+  });
+
   it('knows every element of every icon there is', () => {
     const folder = new URL('../../node_modules/@lucide/svelte/dist/icons/', import.meta.url);
     const icons = readdirSync(folder).filter((name) => name.endsWith('.svelte'));

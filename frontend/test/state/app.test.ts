@@ -79,6 +79,37 @@ describe('App', () => {
     expect(backend.settings.size).toBe(0);
   });
 
+  it('reads again what was told while the opening was on its way', async () => {
+    const backend = new MemoryBackend({ conversations: 5, now });
+    const app = new App(backend);
+    app.listen();
+    const opening = await backend.opening(60);
+    backend.world.state.connection = { ...backend.world.state.connection, status: 'offline' };
+    backend.emit('state', {});
+    await app.start(opening);
+    await app.refresh();
+    expect(app.state?.connection.status).toBe('offline');
+  });
+
+  it('shows all brands when the one in front is out of reach', async () => {
+    const backend = new MemoryBackend({ conversations: 60, now });
+    const app = new App(backend);
+    const scoped: string[] = [];
+    app.admit({ leave: () => Promise.resolve(), enter: () => undefined, scoped: (brand) => scoped.push(brand) });
+    await app.start();
+    const [kept, lost] = backend.world.state.brands;
+    app.scope(lost?.id ?? '');
+    backend.world.state.brands = kept ? [kept] : [];
+    backend.world.state.loaded = false;
+    await app.refresh();
+    expect(app.brand).toBe(lost?.id); // not all brands may be here yet
+    backend.world.state.loaded = true;
+    await app.refresh();
+    expect([app.brand, scoped]).toEqual(['', [lost?.id, '']]);
+    await app.refreshCounts();
+    expect(app.counts).toEqual(await backend.counts(''));
+  });
+
   it('counts unread chats, not messages', async () => {
     const backend = new MemoryBackend({ conversations: 60, now });
     const counts = await backend.counts('');
@@ -118,6 +149,21 @@ it('latest never overlaps itself and ends with the newest answer', async () => {
   open[1]?.(2);
   await first;
   expect(got).toEqual([1, 2]);
+});
+
+it.each([0, 1, 2, 3, 4, 5, 6])('latest reads again for who asks %i moments after an answer', async (moments) => {
+  const open: ((value: number) => void)[] = [];
+  const read = latest(
+    () => new Promise<number>((resolve) => open.push(resolve)),
+    () => undefined,
+    () => undefined,
+  );
+  void read();
+  open[0]?.(1);
+  for (let i = 0; i < moments; i++) await Promise.resolve();
+  void read();
+  for (let i = 0; i < 10; i++) await Promise.resolve();
+  expect(open).toHaveLength(2);
 });
 
 describe('freshness', () => {

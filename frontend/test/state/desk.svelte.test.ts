@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import type { Conversation } from '../../src/domain/types';
 import { App } from '../../src/state/app.svelte';
+import { FieldEdit } from '../../src/state/contact.svelte';
 import { Desks, deskOf, type Desk } from '../../src/state/desk.svelte';
 import type { Thread } from '../../src/state/thread.svelte';
 import { MemoryBackend } from '../memory-backend';
@@ -124,6 +125,18 @@ describe('a desk of its own for each account', () => {
     refuse = null;
     await vi.advanceTimersByTimeAsync(4000);
     expect(kept.get(`a1/${id}`)).toBe('not on disk');
+  });
+
+  test('a field of a contact that is still being changed is not changed in the next account', async () => {
+    const { card } = deskOf({ desks });
+    const contact = (await open()).view?.contact;
+    if (!contact) throw new Error('nobody');
+    const edit = new FieldEdit(card, contact, 'name');
+    edit.text = 'typed in the first account';
+    await to('a2');
+    expect(await edit.save()).toBe(false);
+    expect(edit.problem).not.toBe('');
+    expect(backend.calls.filter(([name]) => name === 'updateContact')).toHaveLength(0);
   });
 
   test('without an account there is no desk', async () => {

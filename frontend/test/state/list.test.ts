@@ -121,6 +121,58 @@ describe('changes', () => {
   });
 });
 
+describe('a held list says what is true', () => {
+  it('of a chat that left it', async () => {
+    await list.ask({ quick: 'unread' });
+    await list.view(0, 12);
+    const left = list.rows[3]?.conversation.id ?? '';
+    list.hold();
+    await backend.assign(left, backend.world.state.members[1]?.id ?? '');
+    await backend.markRead(left, 1000);
+    await list.changed();
+    expect(list.rows[3]?.conversation).toMatchObject({ id: left, unread: 0, assignee: backend.world.state.members[1]?.id });
+    expect(list.rows[3]?.assignee_name).not.toBe(backend.world.state.members[0]?.name);
+  });
+
+  it('of a chat whose place is on a page that is not loaded', async () => {
+    await list.ask({ oldest: true });
+    await list.view(0, 12);
+    const moved = list.rows[2]?.conversation ?? { id: '', unread: 0 };
+    list.hold();
+    backend.customerSays(moved.id, 'hello?');
+    backend.drafts.set(moved.id, { text: 'One moment', comment: false });
+    await backend.send(moved.id, { text: 'On it.', seen: 1, account: 'a1' });
+    await list.changed();
+    expect(list.rows[2]?.conversation).toMatchObject({ id: moved.id, preview: 'hello?', unread: moved.unread + 1 });
+    expect(list.rows[2]).toMatchObject({ pending: 1, refused: 0, draft: '' });
+    expect(list.arrivals).toBe(0);
+  });
+
+  it('of chats that come into view after they have changed', async () => {
+    for (let i = 0; i < 4; i++) await list.loadMore();
+    await list.view(250, 262);
+    const colleague = backend.world.state.members[1]?.id ?? '';
+    await backend.assign(at(130), colleague);
+    await list.changed();
+    await list.view(125, 137);
+    expect(list.rows[130]?.conversation).toMatchObject({ id: at(130), assignee: colleague });
+    const calls = backend.calls.length;
+    await list.view(126, 138);
+    expect(backend.calls).toHaveLength(calls);
+  });
+
+  it('and keeps the row of a chat that is gone altogether, until rows move', async () => {
+    await list.view(0, 12);
+    const release = list.hold();
+    backend.world.conversations.delete(at(4));
+    await list.changed();
+    expect([shown()[4], list.failure]).toEqual([at(4), null]);
+    release();
+    await list.changed();
+    expect(shown()).not.toContain(at(4));
+  });
+});
+
 test('another account: nothing of the former list stays, not even for a moment', async () => {
   await list.ask({ quick: 'mine', search: 'l', brand: 'b' });
   const asked = list.restart();
@@ -150,6 +202,82 @@ describe('questions', () => {
     await first;
     expect(shown()).toEqual([at(3)]);
     expect(list.answered?.search).toBe('lu');
+  });
+
+  it('puts no answer over one that was asked for later', async () => {
+    const read = backend.list;
+    const answers: (() => void)[] = [];
+    backend.list = (query) => {
+      const answer = read(query); // as it is now
+      return new Promise((resolve) => answers.push(() => resolve(answer)));
+    };
+    const reload = list.reload();
+    await Promise.resolve();
+    backend.customerSays(at(30), 'hello?');
+    const changed = list.changed();
+    // Whatever is on its way comes in, the newest first.
+    while (shown()[0] !== at(30)) {
+      await new Promise((resolve) => setImmediate(resolve));
+      const answer = answers.pop();
+      if (!answer) break;
+      answer();
+      await new Promise((resolve) => setImmediate(resolve));
+    }
+    for (const answer of answers) answer();
+    await Promise.all([reload, changed]);
+    expect(list.rows[0]?.conversation).toMatchObject({ id: at(30), preview: 'hello?' });
+  });
+
+  it('asks a question again that was not answered, instead of mixing two lists', async () => {
+    list.hold();
+    backend.broken = { code: 'unavailable', message: 'No answer.' };
+    await list.ask({ quick: 'unread' });
+    expect(shown()).toEqual(ids.slice(0, 60));
+    backend.broken = null;
+    await list.changed();
+    expect(list.rows.every((row) => row.conversation.unread > 0)).toBe(true);
+    expect([list.answered, list.failure]).toEqual([list.asked, null]);
+  });
+
+  it('says why when the rows on the screen cannot be brought up to date, and tries again', async () => {
+    await list.view(0, 12);
+    const release = list.hold();
+    const failing = async (what: () => Promise<void>): Promise<void> => {
+      backend.broken = { code: 'unavailable', message: 'No answer.' };
+      await what();
+      expect(list.failure?.message).toBe('No answer.');
+      expect(shown()).toEqual(ids.slice(0, 60));
+      backend.broken = null;
+      await list.retry();
+      expect(list.failure).toBeNull();
+    };
+    await failing(() => list.changed());
+    release();
+    await failing(() => list.changed());
+    await failing(() => list.loadMore());
+    backend.broken = { code: 'unavailable', message: 'No answer.' };
+    await list.view(40, 55);
+    backend.broken = null;
+    await list.retry();
+    expect(shown()).toEqual(ids.slice(0, 120));
+    backend.broken = { code: 'unavailable', message: 'No answer.' };
+    await list.ask({ quick: 'mine' });
+    backend.broken = null;
+    await list.retry();
+    expect([list.answered, list.failure]).toEqual([list.asked, null]);
+  });
+
+  it('of another account are not this one’s trouble', async () => {
+    const read = backend.list;
+    let fail = (): void => undefined;
+    backend.list = () => new Promise((_, reject) => (fail = () => reject({ code: 'unavailable', message: 'Closed.' })));
+    const changed = list.changed();
+    await new Promise((resolve) => setImmediate(resolve));
+    backend.list = read;
+    await list.restart();
+    fail();
+    await changed;
+    expect(list.failure).toBeNull();
   });
 
   it('says why when the list cannot be read, and recovers', async () => {

@@ -182,6 +182,143 @@ describe('reading', () => {
   });
 });
 
+describe('reading by hand', () => {
+  const reads = (): unknown[][] => calls('markRead');
+
+  test('what was marked as unread stays so, however it is looked at, until somebody comes back to it or something is said', async () => {
+    await backend.putMe({ read_mode: 'on_open' });
+    await app.refresh();
+    backend.customerSays(id(first), 'unread');
+    const thread = await open(id(first));
+    const look = (): void => threads.shown(thread, thread.head, true);
+    look();
+    await thread.refresh();
+    await threads.toggleRead();
+    await thread.refresh();
+    expect(thread.view?.conversation.unread).toBe(1);
+    look();
+    await threads.toggleResolved();
+    await thread.refresh();
+    look();
+    expect(reads()).toHaveLength(1);
+    backend.customerSays(id(first), 'are you there?');
+    await thread.refresh();
+    look();
+    expect(reads().at(-1)).toEqual([id(first), thread.head]);
+
+    await thread.refresh();
+    await threads.toggleRead();
+    await thread.refresh();
+    look();
+    expect(reads()).toHaveLength(2);
+    await open(id(second));
+    await open(id(first));
+    look();
+    expect(reads()).toHaveLength(3);
+  });
+
+  test('works for messages that are not on this device, and claims to have seen none of them', async () => {
+    const conversation = backend.world.conversations.get(id(first));
+    backend.customerSays(id(first), 'unread');
+    const all = backend.thread;
+    backend.thread = async (...asked) => ({ ...(await all(...asked)), messages: [], head: 0, complete: false });
+    const thread = await open(id(first));
+    const seen = thread.seen;
+    await threads.toggleRead();
+    expect(reads()).toEqual([[id(first), conversation?.last_number]]);
+    expect(thread.seen).toBe(seen);
+  });
+
+  test('is tried again up to the same message', async () => {
+    backend.customerSays(id(first), 'unread');
+    const thread = await open(id(first));
+    thread.seen = 0;
+    const mark = backend.markRead;
+    backend.markRead = () => Promise.reject({ code: 'unavailable', message: 'No line.' });
+    threads.markRead();
+    await vi.waitFor(() => expect(thread.trouble?.what).toBe('read'));
+    backend.markRead = mark;
+    await thread.tryAgain();
+    expect(reads()).toEqual([[id(first), thread.head]]);
+  });
+});
+
+describe('a chat that is taken away while it is open', () => {
+  test.each(['not_found', 'forbidden'])('is not readable any more (%s), and what was written stays', async (code) => {
+    backend.customerSays(id(first), 'secret');
+    const thread = await open(id(first));
+    const draft = composers.draft(thread);
+    composers.edit(draft, 'half a sentence');
+    await composers.settled();
+    await thread.refresh();
+    backend.broken = { code, message: 'This chat is not here.' };
+    await thread.refresh();
+    composers.adopt(thread);
+    expect([thread.gone, thread.view, thread.messages, thread.rows, thread.ready]).toEqual([true, null, [], [], false]);
+    expect(draft.text).toBe('half a sentence');
+    await threads.toggleRead();
+    expect(calls('markUnread')).toHaveLength(0);
+
+    backend.broken = null;
+    await thread.refresh();
+    expect([thread.gone, thread.ready]).toEqual([false, true]);
+    expect(thread.messages.at(-1)?.parts?.[0]?.text).toBe('secret');
+  });
+
+  test('one that could not be read for another reason stays', async () => {
+    const thread = await open(id(first));
+    backend.broken = { code: 'unavailable', message: 'No.' };
+    await thread.refresh();
+    expect(thread.gone).toBe(false);
+    expect(thread.messages).not.toHaveLength(0);
+  });
+});
+
+describe('a comment being written', () => {
+  async function commenting(): Promise<Thread> {
+    const thread = await open(id(first));
+    composers.turn(composers.draft(thread), true);
+    composers.edit(composers.draft(thread), 'the customer must not see this');
+    return thread;
+  }
+
+  test('does not turn into a reply when a message is quoted; the quote waits for the reply', async () => {
+    const thread = await commenting();
+    const quoted = thread.messages[0];
+    if (!quoted) throw new Error('nothing was said');
+    composers.quote(thread, quoted);
+    await composers.settled();
+    expect(composers.wish.what).toBe('stay');
+    expect(composers.draft(thread)).toMatchObject({ comment: true, replyTo: quoted });
+    expect(backend.drafts.get(id(first))?.comment).toBe(true);
+    await composers.send(thread);
+    composers.turn(composers.draft(thread), false);
+    composers.edit(composers.draft(thread), 'a reply');
+    await composers.send(thread);
+    expect(calls('comment')).toHaveLength(1);
+    expect(calls('send')[0]?.[1]).toMatchObject({ text: 'a reply', reply_to: quoted.id });
+  });
+
+  test('does not go out with a refused reply that is put back', async () => {
+    const thread = await open(id(first));
+    composers.edit(composers.draft(thread), 'refused');
+    await composers.send(thread);
+    const entry = backend.pending.get(id(first))?.[0];
+    if (!entry) throw new Error('nothing is waiting');
+    await commenting();
+    composers.putBack(entry);
+    expect(composers.draft(thread).comment).toBe(true);
+  });
+
+  test('gives way to a quote while nothing is written', async () => {
+    const thread = await open(id(first));
+    composers.turn(composers.draft(thread), true);
+    const quoted = thread.messages[0];
+    if (quoted) composers.quote(thread, quoted);
+    expect(composers.draft(thread).comment).toBe(false);
+  });
+});
+
 describe('the composer', () => {
   test('never lets a draft cross, however fast the chats change', async () => {
     const one = await open(id(first));

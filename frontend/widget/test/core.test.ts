@@ -3,7 +3,7 @@ import { describe, expect, test } from "vitest";
 import { arrive, referrerOf, utmOf } from "../src/core/arrival";
 import { accentOf, contrast } from "../src/core/color";
 import { dayKey, dayLabel, initials, rightToLeft, sizeLabel, usableLanguage } from "../src/core/format";
-import { pieces } from "../src/core/links";
+import { linkPiece, pieces } from "../src/core/links";
 import { retryDelay } from "../src/core/retry";
 import { digest, sha256 } from "../src/core/sha256";
 import { storeIn } from "../src/core/storage";
@@ -59,6 +59,20 @@ describe("links", () => {
       if (p.href) expect(new URL(p.href).protocol).toMatch(/^(https?|mailto):$/);
     }
   });
+});
+
+describe("link parts", () => {
+  test.each([
+    ["Write to sales", "mailto:sales@x.example", { text: "Write to sales", href: "mailto:sales@x.example" }],
+    ["Call us", "tel:+34600100200", { text: "Call us", href: "tel:+34600100200" }],
+    ["The handbook", "https://intranet/x", { text: "The handbook", href: "https://intranet/x" }],
+    ["", "https://shop.example/a", { text: "https://shop.example/a", href: "https://shop.example/a" }],
+    ["Click", "javascript:alert(1)", { text: "Click javascript:alert(1)" }],
+    ["Click", "\u0001JavaScript:alert(1)", { text: "Click \u0001JavaScript:alert(1)" }],
+    ["A page", "shop.example/a", { text: "A page shop.example/a" }],
+    ["shop.example", "shop.example", { text: "shop.example" }],
+    ["Only words", "", { text: "Only words" }],
+  ])("%s, %s", (title, url, want) => expect(linkPiece(title, url)).toEqual(want));
 });
 
 describe("where somebody came from", () => {

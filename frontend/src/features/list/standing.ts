@@ -31,8 +31,7 @@ export function standing(row: ListRow, nameOf: (member: string) => string): Stan
     default:
       break;
   }
-  if (chat.assignee && row.assignee_name) {
-    return { kind: 'person', label: t('row.assigned', { name: row.assignee_name }), id: chat.assignee, name: row.assignee_name };
-  }
+  const name = chat.assignee ? row.assignee_name || nameOf(chat.assignee) : '';
+  if (chat.assignee && name) return { kind: 'person', label: t('row.assigned', { name }), id: chat.assignee, name };
   return { kind: 'none', label: '' };
 }

@@ -23,6 +23,14 @@ export interface VirtualRowsOptions {
   onchange: () => void;
 }
 
+type Report = (offset: number, scrolling: boolean) => void;
+
+/** Rows that are drawn and in view, by their indexes. */
+export interface InView {
+  first: number;
+  last: number;
+}
+
 /**
  * VirtualRows is the one place that knows the virtualiser: it says which rows
  * are to be drawn, where the first of them stands, and how tall everything is.
@@ -36,8 +44,12 @@ export class VirtualRows {
   private readonly virtual: Virtualizer<HTMLElement, HTMLElement>;
   private element: HTMLElement | null = null;
   private scheduled = false;
+  /** Tells the virtualiser where the scroller stands. */
+  private report: Report = () => undefined;
   /** Rows drawn beyond the viewport: hardly any until the first paint is out. */
   private overscan = 1;
+  /** The rows that stand in the page. */
+  private inPage: readonly VirtualItem[] = [];
 
   constructor(private options: VirtualRowsOptions) {
     this.virtual = new Virtualizer(this.settings());
@@ -55,7 +67,10 @@ export class VirtualRows {
       getScrollElement: () => this.element,
       scrollToFn: elementScroll,
       observeElementRect,
-      observeElementOffset,
+      observeElementOffset: (virtual: Virtualizer<HTMLElement, HTMLElement>, report: Report) => {
+        this.report = report;
+        return observeElementOffset(virtual, report);
+      },
       initialRect: { width: 0, height: o.viewport },
       initialOffset: Number.MAX_SAFE_INTEGER,
       paddingStart: o.above,
@@ -104,6 +119,7 @@ export class VirtualRows {
   drawn(rows: Iterable<Element>): void {
     if (!this.element) return;
     this.virtual._willUpdate();
+    this.inPage = this.items;
     for (const row of rows) {
       if (!(row instanceof HTMLElement)) continue;
       this.virtual.measureElement(row);
@@ -133,6 +149,19 @@ export class VirtualRows {
     this.options.onchange();
   }
 
+  /** What was measured last is not drawn yet: the scroller has still its height from before. */
+  get outdated(): boolean {
+    return this.scheduled;
+  }
+
+  /** The rows in view; null while what is to be in view is not drawn, and its rows only guessed. */
+  get inView(): InView | null {
+    const drawn = { first: this.inPage[0]?.index ?? 0, last: this.inPage.at(-1)?.index ?? -1 };
+    const first = this.at(this.offset)?.index ?? -1;
+    const last = this.at(this.offset + this.height - 12)?.index ?? -1;
+    return first < drawn.first || first > drawn.last ? null : { first, last: Math.min(last, drawn.last) };
+  }
+
   /** No scroll event for a while: what is above may change. */
   get idle(): boolean {
     return !this.virtual.isScrolling;
@@ -158,14 +187,25 @@ export class VirtualRows {
 
   toEnd(): void {
     this.virtual.scrollToEnd();
+    this.sent();
   }
 
   toRow(index: number, align: 'start' | 'center' | 'auto'): void {
     this.virtual.scrollToIndex(index, { align });
+    this.sent();
   }
 
   toOffset(offset: number): void {
     this.virtual.scrollToOffset(offset);
+    this.sent();
+  }
+
+  /**
+   * The scroll event comes a frame late, and not at all where nothing can
+   * scroll. Until then rows would count as in view that are not.
+   */
+  private sent(): void {
+    if (this.element) this.report(this.element.scrollTop, this.virtual.isScrolling);
   }
 
   /** Where a row begins, px. */

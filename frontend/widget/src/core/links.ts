@@ -1,5 +1,6 @@
 // Finds links in message text. Text stays text: the answer is pieces, and the
-// page makes text nodes of them. Only http, https and mailto ever become links.
+// page makes text nodes of them. Only http, https and mailto ever become links,
+// and tel where a link part says so.
 
 export type Piece = { text: string; href?: string };
 
@@ -34,7 +35,7 @@ function trimEnd(found: string): string {
 }
 
 /** The address a link may lead to, nothing for anything else. */
-export function address(found: string): string | undefined {
+function address(found: string): string | undefined {
   const full = /^https?:\/\//i.test(found) ? found : /^www\./i.test(found) ? `https://${found}` : `mailto:${found}`;
   try {
     const url = new URL(full);
@@ -43,4 +44,18 @@ export function address(found: string): string | undefined {
   } catch {
     return undefined;
   }
+}
+
+/**
+ * What shows a link part. Somebody made it a link on purpose, so any host will
+ * do; what may lead nowhere still says its address, as the title alone would not.
+ */
+export function linkPiece(title: string, url: string): Piece {
+  try {
+    const to = new URL(url);
+    if (["http:", "https:", "mailto:", "tel:"].includes(to.protocol)) return { text: title || url, href: to.href };
+  } catch {
+    // no address at all
+  }
+  return { text: title === url ? url : `${title} ${url}`.trim() };
 }

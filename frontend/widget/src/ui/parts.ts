@@ -1,6 +1,6 @@
 import type { Part } from "../core/protocol";
 import { sizeLabel } from "../core/format";
-import { address, pieces } from "../core/links";
+import { linkPiece, pieces, type Piece } from "../core/links";
 import type { Words } from "../core/words";
 import { h, icon } from "./dom";
 import * as icons from "./icons";
@@ -21,7 +21,7 @@ export type Media = {
 export function part(p: Part, media: Media): HTMLElement {
   switch (p.kind) {
     case "text":
-      return textPart(p.text ?? "");
+      return words(pieces(p.text ?? ""));
     case "image":
       return imagePart(p, media);
     case "audio":
@@ -31,7 +31,7 @@ export function part(p: Part, media: Media): HTMLElement {
     case "file":
       return filePart(p, media);
     case "link":
-      return linkPart(p);
+      return words([linkPiece(p.title ?? "", p.url ?? "")]);
     case "location":
       return location(p, media);
     default:
@@ -43,14 +43,8 @@ function anchor(href: string, text: string): HTMLAnchorElement {
   return h("a", { href, target: "_blank", rel: "noopener noreferrer nofollow" }, text);
 }
 
-function textPart(text: string): HTMLElement {
-  return h("p", { class: "text", dir: "auto" }, ...pieces(text).map((p) => (p.href ? anchor(p.href, p.text) : p.text)));
-}
-
-function linkPart(p: Part): HTMLElement {
-  const href = /^https?:\/\//i.test(p.url ?? "") ? address(p.url ?? "") : undefined;
-  const title = p.title || p.url || "";
-  return h("p", { class: "text", dir: "auto" }, href ? anchor(href, title) : title);
+function words(said: Piece[]): HTMLElement {
+  return h("p", { class: "text", dir: "auto" }, ...said.map((p) => (p.href ? anchor(p.href, p.text) : p.text)));
 }
 
 function location(p: Part, media: Media): HTMLElement {
