@@ -19,6 +19,7 @@ import (
 // They have no doc comments of their own: desktop.Engine has them.
 type App struct {
 	engine func() *desktop.Engine // waits until it is open
+	retry  func() error           // see engines
 	shell  shell
 }
 
@@ -71,7 +72,7 @@ func (a *App) SignIn(in desktop.SignIn) error                 { return a.engine(
 func (a *App) SignOut() error                                 { return a.engine().SignOut() }
 func (a *App) SwitchAccount(id string) error                  { return a.engine().SwitchAccount(id) }
 func (a *App) StartEmbedded() error                           { return a.engine().StartEmbedded() }
-func (a *App) Retry() error                                   { return a.engine().Retry() }
+func (a *App) Retry() error                                   { return a.retry() }
 func (a *App) PutMe(m desktop.MePut) error                    { return a.engine().PutMe(m) }
 func (a *App) GetSetting(key string) (json.RawMessage, error) { return a.engine().GetSetting(key) }
 

@@ -15,6 +15,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"syscall"
 	"time"
 
@@ -119,16 +120,51 @@ func run(args []string, stdout, stderr io.Writer) int {
 }
 
 // openEngine opens the data folder. One that cannot be used gives an engine
-// that says so in the window.
-func openEngine(ctx context.Context, o options, w desktop.Window, shown <-chan struct{}, log *slog.Logger) *desktop.Engine {
+// that says so in the window, and the error.
+func openEngine(ctx context.Context, o options, w desktop.Window, shown <-chan struct{}, log *slog.Logger) (*desktop.Engine, error) {
 	opt := desktop.Options{Data: o.data, Version: version, DefaultServer: o.server, Window: w, Shown: shown, Log: log,
 		Embedded: &embedded{data: filepath.Join(o.data, "server"), log: log}}
 	engine, err := desktop.Open(ctx, opt)
 	if err != nil {
 		log.Error("open engine", "data", o.data, "error", err)
-		return desktop.Unusable(err, opt)
+		return desktop.Unusable(err, opt), err
 	}
-	return engine
+	return engine, nil
+}
+
+// engines gives the engine. That of a data folder that could not be used is
+// replaced when the person tries again and the folder can.
+type engines struct {
+	open func() (*desktop.Engine, error)
+
+	mu     sync.Mutex // held while opening
+	engine *desktop.Engine
+	err    error // why the engine can do nothing
+}
+
+// get waits until the engine is open.
+func (e *engines) get() *desktop.Engine {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.engine == nil {
+		e.engine, e.err = e.open()
+	}
+	return e.engine
+}
+
+// retry tries again what the engine waits for: the data folder itself, if that
+// could not be used.
+func (e *engines) retry() error {
+	engine := e.get()
+	e.mu.Lock()
+	if e.err == nil {
+		engine = e.engine // another click has opened it
+		e.mu.Unlock()
+		return engine.Retry()
+	}
+	defer e.mu.Unlock()
+	e.engine, e.err = e.open()
+	return errors.Join(e.err, engine.Close())
 }
 
 const closeTimeout = 15 * time.Second

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"encoding/json"
 	"errors"
 	"io/fs"
 	"log/slog"
@@ -158,6 +159,51 @@ func TestOnlyTheFirstPageGetsThePreparedOpening(t *testing.T) {
 	}
 }
 
+func TestTryingAgainOpensTheFolderAgain(t *testing.T) {
+	data := t.TempDir()
+	path := filepath.Join(data, "local.db")
+	if err := os.WriteFile(path, []byte("somebody's diary"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	e := &engines{open: func() (*desktop.Engine, error) {
+		return openEngine(t.Context(), options{data: data, server: "https://x"}, &late{}, nil, slog.New(slog.DiscardHandler))
+	}}
+	a := &App{engine: e.get, retry: e.retry}
+	defer func() {
+		if err := e.get().Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	problem := func() string {
+		t.Helper()
+		st, err := a.State()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if st.Connection.Problem == nil {
+			return ""
+		}
+		return *st.Connection.Problem
+	}
+	said := problem()
+	if err := a.Retry(); said == "" || chat.ErrorMessage(err) != said {
+		t.Fatalf("the window says %q, trying again says %v", said, err)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Retry(); err != nil || problem() != "" {
+		t.Fatalf("the folder is usable: %v, the window says %q", err, problem())
+	}
+	if err := a.PutSetting("theme", []byte(`"dark"`)); err != nil {
+		t.Fatalf("the engine is not a whole one: %v", err)
+	}
+	now := e.get()
+	if err := a.Retry(); err != nil || e.get() != now {
+		t.Fatalf("a usable folder was opened again: %v", err)
+	}
+}
+
 func TestLinksKeepTheirAddress(t *testing.T) {
 	busy, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -187,6 +233,42 @@ func TestLinksKeepTheirAddress(t *testing.T) {
 	}
 	if url, moved := start(); url != "http://"+home || moved {
 		t.Fatalf("with the address free again: %s, moved %v, wanted %s", url, moved, home)
+	}
+}
+
+func TestTheWindowComesBackWhereItCanBeSeen(t *testing.T) {
+	one, two := []size{{1920, 1080}}, []size{{1920, 1080}, {2560, 1440}}
+	for name, test := range map[string]struct {
+		x, y     int
+		was, now []size
+		want     bool
+	}{
+		"on the main screen":              {100, 100, one, one, true},
+		"on the screen to the right":      {2500, 100, two, two, true},
+		"on the screen to the left":       {-1500, 40, two, two, true},
+		"on the screen above":             {10, -900, two, two, true},
+		"a little over the left edge":     {-8, 0, one, one, true},
+		"on a screen that is gone, left":  {-1500, 40, two, one, false},
+		"on a screen that is gone, right": {2500, 100, two, one, false},
+		"on a screen that is gone, above": {10, -900, two, one, false},
+		"on the main screen of more":      {100, 100, one, two, true},
+		"of before screens were kept":     {100, 100, nil, one, true},
+		"left, of before that":            {-1500, 40, nil, two, false},
+		"far away":                        {-9000, 40, two, two, false},
+		"below all":                       {0, 5000, two, two, false},
+		"screens not known":               {100, 100, one, nil, false},
+	} {
+		data := t.TempDir()
+		kept, err := json.Marshal(frame{X: test.x, Y: test.y, Width: 1440, Height: 900, Screens: test.was})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(data, frameFile), kept, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if f := readFrame(data); !f.placed || f.visible(test.now) != test.want {
+			t.Errorf("%s: put there %v, wanted %v", name, !test.want, test.want)
+		}
 	}
 }
 

@@ -147,17 +147,18 @@ func (l *late) catchUp() {
 // showPage serves the window to a browser until ctx ends.
 func showPage(ctx context.Context, o options, assets fs.FS, stdout io.Writer, log *slog.Logger) error {
 	ear := &late{}
-	engine := openEngine(ctx, o, ear, nil, log)
+	engine := &engines{open: func() (*desktop.Engine, error) { return openEngine(ctx, o, ear, nil, log) }}
 	b, err := bridge.New(bridge.Config{Listen: o.bridge, Token: o.bridgeToken, Log: log,
-		Target: &App{engine: func() *desktop.Engine { return engine }, shell: pageShell{}}, Assets: strict(http.FileServerFS(assets)), Files: engine.Files()})
+		Target: &App{engine: engine.get, retry: engine.retry, shell: pageShell{}}, Assets: strict(http.FileServerFS(assets)), Files: files(engine.get)})
 	if err != nil {
-		return errors.Join(err, engine.Close())
+		return err
 	}
+	engine.get() // opens it before the address is said
 	ear.listen(b.Emit)
 	b.Start()
 	fmt.Fprintln(stdout, "bridge", b.Address())
 	<-ctx.Done()
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeTimeout)
 	defer cancel()
-	return errors.Join(b.Close(closing), engine.Close())
+	return errors.Join(b.Close(closing), engine.get().Close())
 }

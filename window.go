@@ -12,6 +12,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -56,8 +57,8 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 	seen := sync.OnceFunc(func() { close(shown) })
 	// The engine opens while the window does: neither waits for the other
 	// before the page is served.
-	engine := sync.OnceValue(func() *desktop.Engine { return openEngine(ctx, o, ear, shown, log) })
-	opening := openings(engine, ear)
+	engine := &engines{open: func() (*desktop.Engine, error) { return openEngine(ctx, o, ear, shown, log) }}
+	opening := openings(engine.get, ear)
 	shell := &windowShell{seen: seen}
 	f := readFrame(o.data)
 	policy := linux.WebviewGpuPolicyOnDemand
@@ -68,10 +69,10 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 		Title: "Parley", Width: f.Width, Height: f.Height, MinWidth: minWidth, MinHeight: minHeight,
 		WindowStartState: f.start(),
 		BackgroundColour: wailsoptions.NewRGB(250, 250, 250),
-		AssetServer: &assetserver.Options{Assets: assets, Handler: files(engine), Middleware: func(next http.Handler) http.Handler {
+		AssetServer: &assetserver.Options{Assets: assets, Handler: files(engine.get), Middleware: func(next http.Handler) http.Handler {
 			return strict(answered(next, assets, opening))
 		}},
-		Bind:               []any{&App{engine: engine, shell: shell}},
+		Bind:               []any{&App{engine: engine.get, retry: engine.retry, shell: shell}},
 		ErrorFormatter:     formatError,
 		LogLevelProduction: logger.ERROR,
 		DragAndDrop:        &wailsoptions.DragAndDrop{DisableWebViewDrop: true}, // a dropped file must not replace the window
@@ -100,7 +101,7 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 		OnShutdown: func(context.Context) { ear.to.Store(nil) },
 		Linux:      &linux.Options{Icon: icon, ProgramName: "parley", WebviewGpuPolicy: policy},
 	})
-	if closed := engine().Close(); closed != nil {
+	if closed := engine.get().Close(); closed != nil {
 		log.Warn("close engine", "error", closed)
 	}
 	return err
@@ -134,7 +135,27 @@ type frame struct {
 	Width     int  `json:"width"`
 	Height    int  `json:"height"`
 	Maximised bool `json:"maximised"`
-	placed    bool // X and Y are known
+	// Screens are those there were, in the order of the system: it says how
+	// large they are, and not where they stand.
+	Screens []size `json:"screens,omitempty"`
+	placed  bool   // X and Y are known
+}
+
+type size struct {
+	Width  int `json:"width"`
+	Height int `json:"height"`
+}
+
+// screens gives the sizes of the screens there are, none if that is not known.
+func screens(ctx context.Context) (sizes []size) {
+	all, err := runtime.ScreenGetAll(ctx)
+	if err != nil {
+		return nil
+	}
+	for _, s := range all {
+		sizes = append(sizes, size{s.Size.Width, s.Size.Height})
+	}
+	return sizes
 }
 
 // readFrame gives where the window was, or the default.
@@ -156,23 +177,29 @@ func (f frame) start() wailsoptions.WindowStartState {
 	return wailsoptions.Normal
 }
 
-// place puts the window where it was, if that is still on a screen.
+// place puts the window where it was, if that is still on a screen. Else it is
+// where the system puts a new one.
 func (f frame) place(ctx context.Context) {
-	if !f.placed || f.Maximised || f.X < 0 || f.Y < 0 {
-		return
-	}
-	screens, err := runtime.ScreenGetAll(ctx)
-	if err != nil {
-		return
-	}
-	width, height := 0, 0
-	for _, s := range screens {
-		width += s.Size.Width
-		height = max(height, s.Size.Height)
-	}
-	if f.X < width-100 && f.Y < height-100 {
+	if f.placed && !f.Maximised && f.visible(screens(ctx)) {
 		runtime.WindowSetPosition(ctx, f.X, f.Y)
 	}
+}
+
+// visible reports whether the window's corner is on one of the screens, as far
+// as their sizes tell. Left of the main one, or above it, another one stands
+// for sure only while they are the same as when the window was there.
+func (f frame) visible(now []size) bool {
+	width, height, tallest := 0, 0, 0
+	for _, s := range now {
+		width += s.Width
+		height += s.Height
+		tallest = max(tallest, s.Height)
+	}
+	const rest = 100 // of the window must be left to take hold of
+	if slices.Equal(now, f.Screens) {
+		return -width < f.X && f.X < width-rest && -height < f.Y && f.Y < height-rest
+	}
+	return f.X >= 0 && f.Y >= 0 && f.X < width-rest && f.Y < tallest-rest
 }
 
 // keepFrame remembers where the window is. Of a maximised one the size before
@@ -186,6 +213,7 @@ func keepFrame(ctx context.Context, data string, log *slog.Logger) {
 	if !f.Maximised {
 		f.Width, f.Height = runtime.WindowGetSize(ctx)
 		f.X, f.Y = runtime.WindowGetPosition(ctx)
+		f.Screens = screens(ctx)
 	}
 	b, err := json.Marshal(f)
 	if err == nil {

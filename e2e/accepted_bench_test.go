@@ -52,7 +52,7 @@ func BenchmarkAcceptedToCache(b *testing.B) {
 	// One message after the other, in turns, about 50 a second. Every thread is read.
 	b.Run("steady", func(b *testing.B) {
 		writers := newWriters(b, srv, channels, steadyVisitors)
-		desk.follow(writers...)
+		desk.follow(b, writers...)
 		var written []delivery
 		for b.Loop() {
 			pace := time.NewTicker(steadyEvery)
@@ -73,7 +73,7 @@ func BenchmarkAcceptedToCache(b *testing.B) {
 	// Everybody at once, without a pause. One thread is read, as by an agent who has it open.
 	b.Run("crowd", func(b *testing.B) {
 		writers := newWriters(b, srv, channels, crowdVisitors)
-		desk.follow(writers[0])
+		desk.follow(b, writers[0])
 		var written, read []delivery
 		var writing time.Duration
 		for b.Loop() {
@@ -214,7 +214,14 @@ func (r *reader) load(b *testing.B, address string) (keys []string) {
 }
 
 // follow reads these customers' threads from now on.
-func (r *reader) follow(writers ...*writer) {
+func (r *reader) follow(b *testing.B, writers ...*writer) {
+	b.Helper()
+	for _, w := range writers { // of a thread that nobody reads there is nothing to tell
+		Until(b, "a conversation to be cached", func() bool {
+			_, err := r.Thread(w.conversation, desktop.ThreadQuery{Limit: 1})
+			return err == nil
+		})
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.followed, r.at = map[string]bool{}, map[chat.MessageID]time.Time{}

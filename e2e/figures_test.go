@@ -3,6 +3,7 @@ package e2e
 import (
 	"flag"
 	"fmt"
+	"image"
 	"io"
 	"os"
 	"os/exec"
@@ -56,6 +57,7 @@ func BenchmarkWindow(b *testing.B) {
 		window.Shows("body", "Up to date")
 		window.reportKeys(b)
 		window.Close()
+		reportEmptyKeys(b, desk)
 	}
 
 	b.ReportMetric(0, "ns/op") // the sum of all this says nothing
@@ -141,29 +143,53 @@ func (w *Window) reportKeys(b *testing.B) {
 			requestAnimationFrame(look);
 		}, true);
 	})()`, nil)
-	hands := newHands(w.desk)
-	part := w.place("main")
-	var took []time.Duration
-	for range figureKeys {
-		before := w.desk.Screen.ink(part)
-		pressed := hands.press("ctrl+shift+Down")
-		painted, err := w.desk.Screen.Watch(part, before, figureRest).Painted(part)
-		if err != nil {
-			b.Fatal(err)
-		}
-		took = append(took, painted.Sub(pressed))
-	}
+	took := w.desk.answers(b, w.place("main"))
 	var ms []float64
 	w.Eval("window.painted", &ms)
 	if len(ms) != len(took) {
 		b.Fatalf("%d chats were opened, and %d painted", len(took), len(ms))
 	}
-	slices.Sort(took)
 	slices.Sort(ms)
 	b.ReportMetric(ms[len(ms)/2], "key-to-painted-p50-ms")
 	b.ReportMetric(ms[len(ms)*95/100], "key-to-painted-p95-ms")
-	b.ReportMetric(milliseconds(middle(took)), "key-to-screen-p50-ms")
-	b.ReportMetric(milliseconds(took[len(took)*95/100]), "key-to-screen-p95-ms")
+	reportAnswers(b, "key", took)
+}
+
+// reportEmptyKeys measures the same on an empty window, whose one line answers the key: what the toolkit takes alone.
+func reportEmptyKeys(b *testing.B, desk *Desk) {
+	b.Helper()
+	before := desk.Screen.ink(desk.Screen.size)
+	w := launch(desk, Program(b, "emptywindow"), "keys")
+	desk.Screen.Watch(desk.Screen.size, before, settled)
+	part := w.content()
+	run(b, desk.Command("xdotool", "windowactivate", "--sync", w.id))
+	reportAnswers(b, "empty-key", desk.answers(b, part))
+	w.Kill()
+}
+
+// answers presses a key again and again, each time when the screen has come to rest, and gives the times until a part
+// of the screen has answered.
+func (d *Desk) answers(b *testing.B, part image.Rectangle) []time.Duration {
+	b.Helper()
+	hands := newHands(d)
+	var took []time.Duration
+	for range figureKeys {
+		before := d.Screen.ink(part)
+		pressed := hands.press("ctrl+shift+Down")
+		painted, err := d.Screen.Watch(part, before, figureRest).Painted(part)
+		if err != nil {
+			b.Fatal(err)
+		}
+		took = append(took, painted.Sub(pressed))
+	}
+	return took
+}
+
+func reportAnswers(b *testing.B, name string, took []time.Duration) {
+	b.Helper()
+	slices.Sort(took)
+	b.ReportMetric(milliseconds(middle(took)), name+"-to-screen-p50-ms")
+	b.ReportMetric(milliseconds(took[len(took)*95/100]), name+"-to-screen-p95-ms")
 }
 
 // hands press keys without the time that starting a program for each takes.

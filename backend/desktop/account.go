@@ -27,7 +27,7 @@ func (e *Engine) take(st *state, ev event) (answer func()) {
 		err := e.switched(st, ev.id)
 		return func() { ev.reply <- err }
 	case left:
-		err := e.left(st)
+		err := e.left(st, ev.tokenLeft)
 		return func() { ev.reply <- err }
 	case ended:
 		e.ended(st, ev)
@@ -40,13 +40,21 @@ func (e *Engine) take(st *state, ev event) (answer func()) {
 	case retried:
 		err := e.retried(st)
 		return func() { ev.reply <- err }
+	case forgotten:
+		if i := st.find(ev.id); i >= 0 && st.accounts[i].TokenLeft {
+			st.accounts[i].TokenLeft = false
+			e.keep(st)
+		}
 	case moved:
 		if i := st.find(ev.id); i >= 0 && st.accounts[i].Server != ev.url {
 			st.accounts[i].Server = ev.url
 			e.keep(st)
 		}
 	case embedding:
-		st.starting, st.problem = ev.under, ev.problem
+		st.starting = ev.under
+		if !ev.under { // until then the last try is what there is to say
+			st.problem = ev.problem
+		}
 		return func() { ev.reply <- nil }
 	}
 	return func() {}
@@ -67,8 +75,29 @@ func (e *Engine) open(st *state, r record) {
 		st.tries++
 		return
 	}
-	st.problem, st.wanted, st.tries = "", "", 0
+	st.opened(s)
+}
+
+func (st *state) opened(s *session) {
 	st.session = s
+	st.problem, st.wanted, st.tries = "", "", 0
+}
+
+// replace opens an account in place of the open one, which stays if that one
+// cannot be opened: whoever picked it hears why, and goes on where they were.
+func (e *Engine) replace(st *state, r record) error {
+	s, err := e.openSession(r)
+	if err != nil {
+		e.log.Error("open account", "account", r.ID, "error", err)
+		return err
+	}
+	old := st.session
+	st.opened(s)
+	if old != nil {
+		e.publish(st) // readers look elsewhere before it closes under them
+		old.close()
+	}
+	return nil
 }
 
 // reopen tries the account again that could not be opened, and reports whether
@@ -124,20 +153,25 @@ func (e *Engine) keep(st *state) {
 }
 
 func (e *Engine) signedIn(st *state, r record) error {
-	e.shut(st)
 	if i := st.find(r.ID); i >= 0 {
 		st.accounts[i] = r
 	} else {
 		st.accounts = append(st.accounts, r)
 	}
 	st.warnings = nil
-	e.open(st, r)
+	var err error
+	if st.session != nil && st.session.account.ID != r.ID {
+		err = e.replace(st, r)
+	} else {
+		e.shut(st)
+		e.open(st, r)
+		if st.session == nil {
+			err = chat.Errorf(chat.CodeUnavailable, "%s", st.problem)
+		}
+	}
 	e.keep(st)
 	e.tell.everything()
-	if st.session == nil {
-		return chat.Errorf(chat.CodeUnavailable, "%s", st.problem)
-	}
-	return nil
+	return err
 }
 
 func (e *Engine) switched(st *state, id string) error {
@@ -148,26 +182,24 @@ func (e *Engine) switched(st *state, id string) error {
 	if st.session != nil && st.session.account.ID == id {
 		return nil
 	}
-	e.shut(st)
-	e.open(st, st.accounts[i])
+	if err := e.replace(st, st.accounts[i]); err != nil {
+		return err
+	}
 	e.keep(st)
 	e.tell.everything()
-	if st.session == nil {
-		return chat.Errorf(chat.CodeUnavailable, "%s", st.problem)
-	}
 	return nil
 }
 
 // left forgets what the server can send again; what was not sent stays for the
 // next sign-in.
-func (e *Engine) left(st *state) error {
+func (e *Engine) left(st *state, tokenLeft bool) error {
 	if st.session == nil {
 		return nil
 	}
 	r := st.session.account
 	e.shut(st)
 	if i := st.find(r.ID); i >= 0 {
-		st.accounts[i].SignedOut = true
+		st.accounts[i].SignedOut, st.accounts[i].TokenLeft = true, tokenLeft
 	}
 	err := errors.Join(cache.Wipe(e.folder(r.ID)), os.RemoveAll(filepath.Join(e.folder(r.ID), filesFolder)))
 	e.openAnother(st)
@@ -178,8 +210,13 @@ func (e *Engine) left(st *state) error {
 
 func (e *Engine) openAnother(st *state) {
 	st.wanted = ""
-	if i := slices.IndexFunc(st.accounts, func(r record) bool { return !r.SignedOut }); i >= 0 {
-		e.open(st, st.accounts[i])
+	for _, r := range st.accounts {
+		if r.SignedOut {
+			continue
+		}
+		if e.open(st, r); st.session != nil {
+			return
+		}
 	}
 }
 
@@ -196,8 +233,8 @@ func (e *Engine) ended(st *state, ev ended) {
 	st.accounts[i].SignedOut = true
 	if !ev.wipe {
 		e.keep(st)
-		if err := e.secrets.Delete(secretOf(r.ID)); err != nil {
-			e.log.Error("forget token", "account", r.ID, "error", err)
+		if st.accounts[i].TokenLeft = !e.forgetToken(r.ID); st.accounts[i].TokenLeft {
+			e.keep(st)
 		}
 		return
 	}
@@ -219,13 +256,44 @@ func (e *Engine) forgetRevoked(st *state) {
 		if !r.Revoked || r.Wiped {
 			continue
 		}
-		err := errors.Join(cache.Wipe(e.folder(r.ID)), os.RemoveAll(filepath.Join(e.folder(r.ID), filesFolder)),
-			e.secrets.Delete(secretOf(r.ID)))
+		st.accounts[i].TokenLeft = !e.forgetToken(r.ID)
+		err := errors.Join(cache.Wipe(e.folder(r.ID)), os.RemoveAll(filepath.Join(e.folder(r.ID), filesFolder)))
 		if err != nil {
 			e.log.Error("wipe account", "account", r.ID, "error", err)
 			continue // again at the next start
 		}
 		st.accounts[i].Wiped = true
+	}
+}
+
+// forgetToken deletes the token of a session that has ended and reports whether
+// it is gone.
+func (e *Engine) forgetToken(account string) bool {
+	err := e.secrets.Delete(secretOf(account))
+	if err != nil {
+		e.log.Error("forget token", "account", account, "error", err)
+	}
+	return err == nil
+}
+
+// tokensLeft gives the accounts whose token has outlived its session.
+func tokensLeft(accounts []record) (ids []string) {
+	for _, r := range accounts {
+		if r.TokenLeft {
+			ids = append(ids, r.ID)
+		}
+	}
+	return ids
+}
+
+// forgetTokens asks the keychain again to let go of the tokens that were left
+// in it. It may ask its owner to unlock it, which nobody should wait for.
+func (e *Engine) forgetTokens(accounts []string) {
+	for _, id := range accounts {
+		// Not if somebody has signed in again meanwhile: then it is another token.
+		if slices.Contains(tokensLeft(e.view.Load().accounts), id) && e.forgetToken(id) {
+			e.post(forgotten{id})
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 
 	"parley/backend/chat"
@@ -83,6 +84,39 @@ func TestALockedKeychainSignsNobodyOut(t *testing.T) {
 	}
 }
 
+func TestSigningOutWithALockedKeychainIsFinishedLater(t *testing.T) {
+	dir, ring := t.TempDir(), &lockable{kept: map[string]string{}}
+	e := openWith(t, dir, ring)
+	account := join(t, e, nowhere)
+	kept := func() bool {
+		ring.mu.Lock()
+		defer ring.mu.Unlock()
+		_, ok := ring.kept[secretOf(account.ID)]
+		return ok
+	}
+	warned := func() bool {
+		return slices.ContainsFunc(stateOf(t, e).Warnings, func(w Warning) bool { return w.Code == "token_left" })
+	}
+	ring.lock(true)
+	if err := e.SignOut(); err != nil {
+		t.Fatalf("signing out failed, because the keychain is locked: %v", err)
+	}
+	if st := stateOf(t, e); st.Account != nil || !st.Accounts[0].SignedOut || !warned() || !kept() {
+		t.Fatalf("after signing out, with the token kept %v: %+v", kept(), st)
+	}
+	for _, locked := range []bool{true, false} {
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		ring.lock(locked)
+		e = openWith(t, dir, ring)
+		if locked && !warned() {
+			t.Fatal("the next start has forgotten the token")
+		}
+	}
+	until(t, "the token to be gone", func() bool { return !kept() && !warned() })
+}
+
 // moody is a backend that does not start the first times.
 type moody struct {
 	brokenBackend
@@ -141,6 +175,120 @@ func TestAnAccountThatCannotBeOpenedIsTriedAgain(t *testing.T) {
 	if st := stateOf(t, e); st.Connection.Problem != nil && st.Connection.Status == "error" {
 		t.Fatalf("the problem stays: %+v", st.Connection)
 	}
+}
+
+// spoil makes an account's local.db somebody else's file, and gives a check
+// that it was left as it is.
+func spoil(t *testing.T, e *Engine, account string) (untouched func()) {
+	t.Helper()
+	path := filepath.Join(e.folder(account), "local.db")
+	foreign := []byte("somebody's diary")
+	if err := os.WriteFile(path, foreign, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return func() {
+		t.Helper()
+		if after, err := os.ReadFile(path); err != nil || string(after) != string(foreign) {
+			t.Fatalf("the file was touched: %q %v", after, err)
+		}
+	}
+}
+
+func TestAnAccountThatCannotBeOpenedLocksOutNoOther(t *testing.T) {
+	dir := t.TempDir()
+	e := open(t, Options{Data: dir, DefaultServer: "x"})
+	bad := join(t, e, nowhere)
+	good := join(t, e, nowhere)
+	untouched := spoil(t, e, bad.ID)
+	if err := e.SwitchAccount(bad.ID); err == nil || !strings.Contains(chat.ErrorMessage(err), "belongs to another program") {
+		t.Fatalf("switched to an account that cannot be opened: %v", err)
+	}
+	if st := stateOf(t, e); st.Account == nil || *st.Account != good.ID || len(st.Accounts) != 2 {
+		t.Fatalf("after a switch that failed: %+v", st)
+	}
+	if again := current(t, e); again.ctx.Err() != nil {
+		t.Fatal("the account that was open is closed")
+	}
+	restart := func(opens string) {
+		t.Helper()
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		e = open(t, Options{Data: dir, DefaultServer: "x"})
+		if st := stateOf(t, e); opens != "" && (st.Account == nil || *st.Account != opens) {
+			t.Fatalf("the next start opens %v, wanted %s", st.Account, opens)
+		}
+	}
+	restart(good.ID)
+
+	for name, leave := range map[string]func() string{
+		"by switching": func() string {
+			if err := e.SwitchAccount(good.ID); err != nil {
+				t.Fatal(err)
+			}
+			return good.ID
+		},
+		"by signing in elsewhere": func() string { return join(t, e, nowhere).ID },
+	} {
+		t.Run(name, func(t *testing.T) {
+			// It was open last, and is spoiled before the next start.
+			if err := e.device.PutSetting(t.Context(), settingActive, encode(t, bad.ID)); err != nil {
+				t.Fatal(err)
+			}
+			restart("")
+			st := stateOf(t, e)
+			if st.Account != nil || st.Connection.Status != "error" || st.Connection.Problem == nil || len(st.Accounts) < 2 {
+				t.Fatalf("in front of an account that cannot be opened: %+v", st)
+			}
+			restart(leave())
+		})
+	}
+	untouched()
+}
+
+func TestLeavingAnAccountOpensOneThatCanBeOpened(t *testing.T) {
+	e := open(t, Options{Data: t.TempDir(), DefaultServer: "x"})
+	bad := join(t, e, nowhere)
+	good := join(t, e, nowhere)
+	join(t, e, nowhere)
+	spoil(t, e, bad.ID)
+	if err := e.SignOut(); err != nil {
+		t.Fatal(err)
+	}
+	if st := stateOf(t, e); st.Account == nil || *st.Account != good.ID {
+		t.Fatalf("open is %v, %+v", st.Account, st.Connection)
+	}
+}
+
+func TestABackendThatDoesNotStartKeepsNobodyFromSigningIn(t *testing.T) {
+	b := slow{brokenBackend{chat.Errorf(chat.CodeUnavailable, "The disk is full.")}, make(chan struct{})}
+	e := open(t, Options{Data: t.TempDir(), Embedded: b})
+	b.fail <- struct{}{}
+	until(t, "the sentence", func() bool { return stateOf(t, e).Connection.Problem != nil })
+	until(t, "another try", func() bool { return e.view.Load().starting })
+	if c := stateOf(t, e).Connection; c.Status != "error" || c.Problem == nil {
+		t.Fatalf("in the middle of another try: %+v", c) // a form would vanish from under the person
+	}
+	account := join(t, e, nowhere)
+	b.fail <- struct{}{}
+	until(t, "the try to end", func() bool { return !e.view.Load().starting })
+	if st := stateOf(t, e); st.Account == nil || *st.Account != account.ID || st.Connection.Status == "error" {
+		t.Fatalf("after signing in elsewhere: %+v", st)
+	}
+}
+
+// slow is a backend that fails when it is told to.
+type slow struct {
+	brokenBackend
+	fail chan struct{}
+}
+
+func (s slow) Start(ctx context.Context) (string, error) {
+	select {
+	case <-s.fail:
+	case <-ctx.Done():
+	}
+	return "", s.err
 }
 
 func TestARevokedDeviceForgetsAllButUnsentText(t *testing.T) {

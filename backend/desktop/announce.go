@@ -15,7 +15,7 @@ type Window interface {
 const (
 	EventState   = "state"   // {}
 	EventList    = "list"    // {conversations: [...] | null for all}
-	EventThread  = "thread"  // {conversation}
+	EventThread  = "thread"  // {conversation}, of those whose thread was read
 	EventTyping  = "typing"  // Typing
 	EventCounts  = "counts"  // {}
 	EventProblem = "problem" // Problem: something shown early was refused

@@ -7,22 +7,33 @@ import (
 	"parley/backend/desktop/cache"
 )
 
-// countRest is how long changes of the cache are collected before it is
-// counted again: in a large cache that takes milliseconds.
-const countRest = time.Second
+// How long changes of the cache are collected before it is counted again: in a
+// large cache that takes milliseconds. While it goes on changing, as it does
+// when history comes in the background, the numbers are nobody's news.
+const (
+	countRest     = time.Second
+	countRestMost = 16 * time.Second
+)
 
 // count keeps the numbers of what is cached, and tells the window when they
 // are others than before.
 func (s *session) count() {
+	rest, counted := countRest, time.Time{}
 	for {
 		select {
 		case <-s.recount:
 		case <-s.ctx.Done():
 			return
 		}
-		timer := time.NewTimer(countRest)
+		if time.Since(counted) < rest {
+			rest = min(2*rest, countRestMost)
+		} else {
+			rest = countRest
+		}
+		timer := time.NewTimer(rest)
 		select {
 		case <-timer.C:
+			counted = time.Now()
 		case <-s.ctx.Done():
 			timer.Stop()
 			return

@@ -22,6 +22,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sync/singleflight"
+
 	"parley/backend/chat"
 	"parley/backend/desktop/cache"
 	"parley/backend/desktop/secrets"
@@ -65,6 +67,8 @@ type Engine struct {
 	tell    *announcer
 	started time.Time
 	name    string // of this device, in the list of sessions
+	// downloads are the files being fetched, each once whoever wants it.
+	downloads singleflight.Group
 
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -99,6 +103,9 @@ type record struct {
 	Revoked bool `json:"revoked,omitempty"`
 	// Wiped: all else is gone from the disk.
 	Wiped bool `json:"wiped,omitempty"`
+	// TokenLeft: the keychain would not let go of the token of a session that
+	// has ended. It is asked again at the next start.
+	TokenLeft bool `json:"token_left,omitempty"`
 }
 
 const (
@@ -114,15 +121,12 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
 	}
-	if err := os.MkdirAll(opt.Data, 0o700); err != nil {
-		return nil, &chat.Error{Code: chat.CodeUnavailable, Message: "The data folder " + opt.Data + " cannot be used.", Cause: err}
-	}
 	device, err := cache.OpenLocal(opt.Data) // locked: no second engine on this folder
 	if err != nil {
 		return nil, fmt.Errorf("open data folder: %w", err)
 	}
 	if opt.Secrets == nil {
-		opt.Secrets = secrets.Open(filepath.Join(opt.Data, "secrets"))
+		opt.Secrets = secrets.Open(secretsFolder(opt.Data))
 	}
 	host, err := os.Hostname()
 	if err != nil {
@@ -138,7 +142,11 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 		e.tell.close()
 		return nil, errors.Join(err, device.Close())
 	}
+	left := tokensLeft(st.accounts) // before the state has another owner
 	go e.run(st)
+	if len(left) > 0 {
+		e.helpers.Go(func() { e.forgetTokens(left) })
+	}
 	if len(st.accounts) == 0 && opt.Embedded != nil && opt.DefaultServer == "" {
 		e.helpers.Go(e.begin)
 	}
@@ -170,7 +178,8 @@ func (e *Engine) close() error {
 }
 
 // Unusable makes an engine for a data folder that Open has refused: it can do
-// nothing but say why, so that the window can show it.
+// nothing but say why, so that the window can show it. Trying again is opening
+// the folder again, which is for whoever opened it.
 func Unusable(cause error, opt Options) *Engine {
 	if opt.Log == nil {
 		opt.Log = slog.New(slog.DiscardHandler)
@@ -178,12 +187,22 @@ func Unusable(cause error, opt Options) *Engine {
 	opt.Embedded = nil
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	e := &Engine{opt: opt, log: opt.Log, secrets: secrets.Open(opt.Data), tell: newAnnouncer(opt.Window), started: time.Now(),
+	e := &Engine{opt: opt, log: opt.Log, secrets: secrets.Open(secretsFolder(opt.Data)), tell: newAnnouncer(opt.Window), started: time.Now(),
 		ctx: ctx, cancel: cancel, events: make(chan event), done: make(chan struct{})}
 	close(e.done)
 	e.view.Store(&view{problem: chat.ErrorMessage(cause)})
 	return e
 }
+
+// unusable gives the error of an engine that can do nothing, nil of any other.
+func (e *Engine) unusable() error {
+	if e.device != nil {
+		return nil
+	}
+	return chat.Errorf(chat.CodeUnavailable, "%s", e.view.Load().problem)
+}
+
+func secretsFolder(data string) string { return filepath.Join(data, "secrets") }
 
 // clock reads both clocks for the parts that must tell them apart.
 func (e *Engine) clock() sync.Instant {
@@ -208,7 +227,12 @@ type (
 		reply chan error
 	}
 	// left: the person signed out of the open account.
-	left struct{ reply chan error }
+	left struct {
+		tokenLeft bool
+		reply     chan error
+	}
+	// forgotten: the keychain has let go of a token that was left in it.
+	forgotten struct{ id string }
 	// ended: the server says that a session is no more.
 	ended struct {
 		session *session
@@ -234,6 +258,7 @@ type (
 func (signedIn) event()  {}
 func (switched) event()  {}
 func (left) event()      {}
+func (forgotten) event() {}
 func (ended) event()     {}
 func (damaged) event()   {}
 func (retried) event()   {}
@@ -332,6 +357,9 @@ func (e *Engine) post(ev event) bool {
 
 // ask posts an event and waits for the answer to it.
 func (e *Engine) ask(ev event, reply chan error) error {
+	if err := e.unusable(); err != nil {
+		return err
+	}
 	if !e.post(ev) {
 		return errClosing
 	}

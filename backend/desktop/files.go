@@ -14,8 +14,6 @@ import (
 	"strings"
 	"time"
 
-	"golang.org/x/sync/singleflight"
-
 	"parley/backend/chat"
 )
 
@@ -28,7 +26,6 @@ const downloadTimeout = 10 * time.Minute
 // have sent, from this device if it is here, else fetched from the server
 // first. What it serves can never act as a page of ours.
 func (e *Engine) Files() http.Handler {
-	var flights singleflight.Group
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		sha := strings.TrimPrefix(r.URL.Path, "/files/")
 		if !shaPattern.MatchString(sha) || (r.Method != http.MethodGet && r.Method != http.MethodHead) {
@@ -40,7 +37,7 @@ func (e *Engine) Files() http.Handler {
 			http.Error(w, chat.ErrorMessage(err), http.StatusUnauthorized)
 			return
 		}
-		path, err := s.file(&flights, sha)
+		path, err := s.file(sha)
 		if err != nil {
 			e.log.Warn("serve file", "sha256", sha, "error", err)
 			status := http.StatusBadGateway
@@ -63,7 +60,7 @@ func (e *Engine) SaveFile(sha256, path string) error {
 	if !shaPattern.MatchString(sha256) {
 		return chat.Invalid("sha256", "This is not the name of a file.")
 	}
-	from, err := s.file(new(singleflight.Group), sha256)
+	from, err := s.file(sha256)
 	if err != nil {
 		return err
 	}
@@ -85,14 +82,14 @@ func (s *session) filesFolder() string { return filepath.Join(s.e.folder(s.accou
 
 // file gives the path of a file's content on this device, fetching it if need
 // be. Several who want the same file share one download.
-func (s *session) file(flights *singleflight.Group, sha string) (string, error) {
+func (s *session) file(sha string) (string, error) {
 	path := filepath.Join(s.filesFolder(), sha[:2], sha)
 	if _, err := os.Stat(path); err == nil {
 		return path, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("look for file: %w", err)
 	}
-	_, err, _ := flights.Do(s.account.ID+sha, func() (any, error) {
+	_, err, _ := s.e.downloads.Do(s.account.ID+sha, func() (any, error) {
 		n := s.net.Load()
 		if n == nil {
 			return nil, chat.Errorf(chat.CodeUnavailable, "This file is not on this device yet, and the server cannot be reached.")

@@ -57,7 +57,11 @@ func (e *Engine) stateOf(v *view) (AppState, error) {
 		Brands: []json.RawMessage{}, Channels: []json.RawMessage{}, Members: []json.RawMessage{}}
 	if e.secrets.Missing() {
 		st.Warnings = append(st.Warnings, Warning{Code: "keychain_missing",
-			Message: "This system has no keychain that Parley can use. Your session is kept in a file that only you can read."})
+			Message: "The keychain of this system could not be used, so your session is kept in a file that only you can read."})
+	}
+	if len(tokensLeft(v.accounts)) > 0 {
+		st.Warnings = append(st.Warnings, Warning{Code: "token_left",
+			Message: "You are signed out, but the keychain of this system has not let go of the saved session. Unlock it and start Parley again to have it removed."})
 	}
 	if e.opt.Embedded != nil && e.opt.Embedded.Moved() {
 		st.Warnings = append(st.Warnings, Warning{Code: "address_changed",
@@ -254,6 +258,7 @@ func (e *Engine) Thread(id string, q ThreadQuery) (ThreadPage, error) {
 	if err != nil {
 		return ThreadPage{}, err
 	}
+	s.threads.Store(conv, nil) // before it is read, so that no change falls in between
 	// What waits is read before the thread: a text that is confirmed in
 	// between is then seen twice, which is repaired below, and never missed.
 	waiting, err := s.pending(ctx, conv)

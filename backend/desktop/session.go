@@ -39,6 +39,7 @@ type session struct {
 	told    atomic.Int64 // when the window last heard of the connection, monotonic
 	woken   atomic.Int64 // when an answer last woke sync, monotonic; 0: never
 	viewing atomic.Pointer[chat.ConversationID]
+	threads stdsync.Map // of chat.ConversationID: those the window has read
 	search  serverSearch
 	retry   chan struct{} // try to connect now
 	counted atomic.Pointer[cache.Stats]
@@ -146,7 +147,11 @@ func (s *session) changed(a cache.Applied) {
 		}
 	}
 	for _, c := range a.Threads {
-		s.e.tell.thread(c.String())
+		// What the window never read it need not read again: the history that
+		// comes in the background alone would be a hundred events a second.
+		if _, read := s.threads.Load(c); read {
+			s.e.tell.thread(c.String())
+		}
 	}
 	for _, c := range a.Conversations {
 		s.e.tell.list(c.String())

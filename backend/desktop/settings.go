@@ -41,8 +41,9 @@ func (e *Engine) PutSetting(key string, value json.RawMessage) error {
 		return chat.Invalid("key", "A setting needs a short name.")
 	case len(value) > maxSetting || !json.Valid(value):
 		return chat.Invalid("value", "This is not a value that can be kept.")
-	case e.device == nil:
-		return chat.Errorf(chat.CodeUnavailable, "%s", e.view.Load().problem)
+	}
+	if err := e.unusable(); err != nil {
+		return err
 	}
 	ctx, cancel := e.reading()
 	defer cancel()

@@ -14,6 +14,9 @@ import (
 
 // SignIn signs in to a remote server and opens the account.
 func (e *Engine) SignIn(in SignIn) error {
+	if err := e.unusable(); err != nil {
+		return err
+	}
 	client, err := protocol.NewClient(in.Server, "", e.agent())
 	if err != nil {
 		return err
@@ -30,6 +33,9 @@ func (e *Engine) SignIn(in SignIn) error {
 
 // StartEmbedded starts the backend inside this program and opens its account.
 func (e *Engine) StartEmbedded() error {
+	if err := e.unusable(); err != nil {
+		return err
+	}
 	if e.opt.Embedded == nil {
 		return chat.Errorf(chat.CodeUnsupported, "This program has no backend of its own. Sign in to a server.")
 	}
@@ -136,14 +142,12 @@ func (e *Engine) SignOut() error {
 			e.log.Warn("sign out on the server", "error", err) // the token is forgotten here in any case
 		}
 	}
-	if err := e.secrets.Delete(secretOf(s.account.ID)); err != nil {
-		return err
-	}
 	reply := make(chan error, 1)
-	return e.ask(left{reply}, reply)
+	return e.ask(left{!e.forgetToken(s.account.ID), reply}, reply)
 }
 
-// SwitchAccount opens another account, at once, from its cache.
+// SwitchAccount opens another account, at once, from its cache. One that cannot
+// be opened leaves everything as it is.
 func (e *Engine) SwitchAccount(id string) error {
 	reply := make(chan error, 1)
 	return e.ask(switched{id, reply}, reply)

@@ -40,6 +40,9 @@ const (
 	cacheAppID = 0x50524c43      // "PRLC"
 )
 
+// damagedCache is the reason of SetAside for a damaged file.
+const damagedCache = "The cache was damaged."
+
 // Cache is an open cache.db. Its methods may be called from any goroutine.
 type Cache struct {
 	dir   string
@@ -83,12 +86,20 @@ func (c *Cache) open() error {
 	if err != nil {
 		return err
 	}
-	if reason != "" {
-		if c.aside, err = setAside(c.dir, reason); err != nil {
+	if reason == "" {
+		if err = c.start(path); !IsDamaged(err) {
 			return err
 		}
-		c.log.Warn("cache set aside", "reason", reason, "kept", c.aside.Kept)
+		reason = damagedCache // where only what the writer reads first shows it
 	}
+	if c.aside, err = setAside(c.dir, reason); err != nil {
+		return err
+	}
+	c.log.Warn("cache set aside", "reason", reason, "kept", c.aside.Kept)
+	return c.start(path)
+}
+
+func (c *Cache) start(path string) (err error) {
 	if err := private(path); err != nil {
 		return err
 	}
@@ -167,7 +178,7 @@ func (c *Cache) SetPosition(ctx context.Context, position int64, epoch string) e
 func unusable(dir string) (reason string, err error) {
 	path := filepath.Join(dir, cacheFile)
 	if _, err := os.Stat(filepath.Join(dir, damageFile)); err == nil {
-		return "The cache was damaged.", nil
+		return damagedCache, nil
 	}
 	info, err := os.Stat(path)
 	if errors.Is(err, os.ErrNotExist) || err == nil && info.Size() == 0 && !exists(path+"-wal") {
@@ -206,7 +217,7 @@ func inspect(db *sql.DB) (reason string, err error) {
 	case isFull(err) || isBlocked(err):
 		return "", unavailable(err)
 	}
-	return "The cache was damaged.", nil
+	return damagedCache, nil
 }
 
 // setAside renames the cache, replacing what was set aside before: one old

@@ -31,6 +31,7 @@ var migrationFiles embed.FS
 // Local is an open local.db. Its methods may be called from any goroutine.
 // Every write is on the disk when the method returns.
 type Local struct {
+	path string
 	db   *sql.DB
 	lock *os.File
 }
@@ -46,11 +47,12 @@ func OpenLocal(dir string) (*Local, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open local data: %w", err)
 	}
-	db, err := openLocal(filepath.Join(dir, localFile))
+	path := filepath.Join(dir, localFile)
+	db, err := openLocal(path)
 	if err != nil {
 		return nil, fmt.Errorf("open local data: %w", errors.Join(err, lock.Close()))
 	}
-	return &Local{db: db, lock: lock}, nil
+	return &Local{path: path, db: db, lock: lock}, nil
 }
 
 func openLocal(path string) (*sql.DB, error) {
@@ -221,20 +223,29 @@ func checkCopy(path, temp string, newest int) error {
 	var app, version, tables int
 	err = db.QueryRow("select application_id, user_version, (select count(*) from sqlite_schema) from pragma_application_id, pragma_user_version").Scan(&app, &version, &tables)
 	switch {
-	case err != nil && isFull(err):
-		return unavailable(err)
 	case err != nil:
-		return damagedLocal(path, err)
+		return unreadLocal(path, err)
 	case app != localAppID && (app != 0 || tables > 0 || version > 0):
 		return foreignLocal(path)
 	case version > newest:
 		return chat.Errorf(chat.CodeConflict, "The file %s was written by a newer version of Parley. It was left as it is. Please install the newest version.", path)
 	}
 	var verdict string
-	if err := db.QueryRow("pragma quick_check(1)").Scan(&verdict); err != nil || verdict != "ok" {
-		return damagedLocal(path, errors.Join(err, errors.New(verdict)))
+	if err := db.QueryRow("pragma quick_check(1)").Scan(&verdict); err != nil {
+		return unreadLocal(path, err)
+	}
+	if verdict != "ok" {
+		return damagedLocal(path, errors.New(verdict))
 	}
 	return nil
+}
+
+// unreadLocal tells a disk that is full, or away, from a file that is damaged.
+func unreadLocal(path string, err error) error {
+	if isFull(err) || isBlocked(err) {
+		return unavailable(err)
+	}
+	return damagedLocal(path, err)
 }
 
 func copyFile(from, to string) (err error) {
@@ -259,19 +270,28 @@ func (l *Local) write(ctx context.Context, op string, fn func(*sql.Tx) error) er
 		return fmt.Errorf("%s: %w", op, err)
 	}
 	if err := inTx(context.WithoutCancel(ctx), l.db, fn); err != nil {
-		return fmt.Errorf("%s: %w", op, unavailable(err))
+		return fmt.Errorf("%s: %w", op, l.failed(err))
 	}
 	return nil
+}
+
+// failed puts a sentence before an error of the disk. What is damaged here
+// nobody can send again.
+func (l *Local) failed(err error) error {
+	if isDamage(err) {
+		return damagedLocal(l.path, err)
+	}
+	return unavailable(err)
 }
 
 func readLocal[T any](ctx context.Context, l *Local, op, query string, args []any, scan func(*sql.Rows) (T, error)) ([]T, error) {
 	rows, err := l.db.QueryContext(ctx, query, args...)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", op, unavailable(err))
+		return nil, fmt.Errorf("%s: %w", op, l.failed(err))
 	}
 	out, err := collect(rows, scan)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", op, unavailable(err))
+		return nil, fmt.Errorf("%s: %w", op, l.failed(err))
 	}
 	return out, nil
 }

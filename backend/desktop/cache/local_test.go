@@ -12,7 +12,10 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
+
+	"github.com/mattn/go-sqlite3"
 
 	"parley/backend/chat"
 )
@@ -442,4 +445,40 @@ func writeAndKill(t *testing.T, dir, what string, lines int) (drafted, queued in
 		t.Fatal("the process ended by itself")
 	}
 	return drafted, queued
+}
+
+// TestAFullDiskIsNoDamage has the errors that a check ended with on a disk with
+// hardly any space left.
+func TestAFullDiskIsNoDamage(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		says string
+	}{
+		{sqlite3.Error{Code: sqlite3.ErrFull}, "disk is full"},
+		{sqlite3.Error{Code: sqlite3.ErrIoErr, SystemErrno: syscall.ENOSPC}, "disk is full"},
+		{&os.PathError{Op: "write", Err: syscall.ENOSPC}, "disk is full"},
+		{sqlite3.Error{Code: sqlite3.ErrIoErr}, "cannot be used right now"},
+		{sqlite3.Error{Code: sqlite3.ErrCorrupt}, "is damaged"},
+		{sqlite3.Error{Code: sqlite3.ErrNotADB}, "is damaged"},
+	} {
+		if got := chat.ErrorMessage(unreadLocal("local.db", c.err)); !strings.Contains(got, c.says) {
+			t.Errorf("%v: said %q, wanted %q", c.err, got, c.says)
+		}
+	}
+}
+
+func TestDamageOfLocalMetLaterPromisesNothing(t *testing.T) {
+	dir := t.TempDir()
+	l, ctx := openLocalFor(t, dir), t.Context()
+	for n := range byte(100) {
+		must(t, l.PutDraft(ctx, Draft{Conversation: conversationID(n), Text: strings.Repeat("z", 1000), UpdatedAt: 1}))
+	}
+	// Into the file, and out of SQLite's memory.
+	_, err := l.db.Exec("pragma wal_checkpoint(truncate); pragma shrink_memory")
+	must(t, err)
+	overwrite(t, filepath.Join(dir, localFile), 8192, 100_000)
+	_, err = l.Drafts(ctx)
+	if said := chat.ErrorMessage(err); !strings.Contains(said, l.path+" is damaged") || strings.Contains(said, "from the server") {
+		t.Fatalf("said %q", said)
+	}
 }

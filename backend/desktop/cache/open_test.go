@@ -194,6 +194,30 @@ func spoilMeta(t *testing.T, path string) {
 	}
 }
 
+// TestDamageAnywhereKeepsNobodyOut spoils one page after the other: whichever
+// it is, the cache opens, as it was or begun anew.
+func TestDamageAnywhereKeepsNobodyOut(t *testing.T) {
+	sound := t.TempDir()
+	c, err := Open(sound, Options{})
+	must(t, err)
+	fill(t, c, testSet(10, 50))
+	must(t, c.Close())
+	content := readAll(t, filepath.Join(sound, cacheFile))
+	const page = 4096
+	for at := 0; at < len(content); at += page {
+		dir := t.TempDir()
+		path := filepath.Join(dir, cacheFile)
+		write(t, path, content)
+		overwrite(t, path, int64(at), page)
+		c, err := Open(dir, Options{})
+		if err != nil {
+			t.Errorf("page %d: %v", at/page+1, err)
+			continue
+		}
+		must(t, c.Close())
+	}
+}
+
 // TestDamageMetLaterIsRemembered spoils the middle of the file: opening does
 // not see it, the query that meets it does, and the next opening begins anew.
 func TestDamageMetLaterIsRemembered(t *testing.T) {

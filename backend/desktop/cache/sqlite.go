@@ -112,9 +112,10 @@ func sqliteCode(err error) (sqlite3.ErrNo, bool) {
 	return 0, false
 }
 
+// isFull recognises a full disk, also where SQLite calls it an I/O error.
 func isFull(err error) bool {
-	code, ok := sqliteCode(err)
-	return ok && code == sqlite3.ErrFull || errors.Is(err, syscall.ENOSPC)
+	var e sqlite3.Error
+	return errors.As(err, &e) && (e.Code == sqlite3.ErrFull || e.SystemErrno == syscall.ENOSPC) || errors.Is(err, syscall.ENOSPC)
 }
 
 func isReadOnly(err error) bool {

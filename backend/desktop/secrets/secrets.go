@@ -9,7 +9,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"sync/atomic"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/zalando/go-keyring"
@@ -36,9 +37,8 @@ var ErrNotFound = keyring.ErrNotFound
 
 // Store keeps secrets by name. It is safe for several goroutines at once.
 type Store struct {
-	ring    Ring
-	dir     string
-	missing atomic.Bool
+	ring Ring
+	dir  string
 }
 
 // Open makes a store that prefers the system's keychain; dir is for the files
@@ -49,8 +49,15 @@ func Open(dir string) *Store { return OpenRing(systemRing{}, dir) }
 func OpenRing(ring Ring, dir string) *Store { return &Store{ring: ring, dir: dir} }
 
 // Missing reports whether a secret is kept in a file, because the keychain
-// could not be used.
-func (s *Store) Missing() bool { return s.missing.Load() }
+// could not be used for it: each is kept by itself, so the files say.
+func (s *Store) Missing() bool {
+	files, err := os.ReadDir(s.dir)
+	if err != nil {
+		return false // no folder: nothing was ever kept in a file
+	}
+	// What begins with a dot is the system's.
+	return slices.ContainsFunc(files, func(f fs.DirEntry) bool { return !strings.HasPrefix(f.Name(), ".") })
+}
 
 // Get gives a secret. CodeNotFound says that there certainly is none;
 // CodeUnavailable that the keychain does not answer now: what it holds may be
@@ -59,7 +66,6 @@ func (s *Store) Get(name string) (string, error) {
 	b, err := os.ReadFile(s.file(name))
 	switch {
 	case err == nil:
-		s.missing.Store(true) // it is here because there was no keychain
 		return string(b), nil
 	case !errors.Is(err, fs.ErrNotExist):
 		return "", fmt.Errorf("read secret: %w", err)
@@ -79,10 +85,9 @@ func (s *Store) Get(name string) (string, error) {
 func (s *Store) Put(name, secret string) error {
 	_, err := s.try(func() (string, error) { return "", s.ring.Set(service, name, secret) })
 	if err == nil {
-		s.missing.Store(false)
-		return s.removeFile(name)
+		_, err := s.removeFile(name)
+		return err
 	}
-	s.missing.Store(true)
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return fmt.Errorf("keep secret: %w", err)
 	}
@@ -97,19 +102,28 @@ func (s *Store) Put(name, secret string) error {
 }
 
 // Delete forgets a secret wherever it is; having none is no error.
+// CodeUnavailable says that it may still be in a keychain that does not answer
+// now: whoever wants it gone tries again later.
 func (s *Store) Delete(name string) error {
 	_, err := s.try(func() (string, error) { return "", s.ring.Delete(service, name) })
-	if err != nil && !errors.Is(err, ErrNotFound) {
-		s.missing.Store(true) // then it cannot have kept anything either
+	removed, failed := s.removeFile(name)
+	switch {
+	case failed != nil:
+		return failed
+	case err == nil || errors.Is(err, ErrNotFound) || removed: // it was in a file because no keychain took it
+		return nil
 	}
-	return s.removeFile(name)
+	return &chat.Error{Code: chat.CodeUnavailable, Cause: err,
+		Message: "The keychain of this system does not let go of the saved session."}
 }
 
-func (s *Store) removeFile(name string) error {
-	if err := os.Remove(s.file(name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("remove secret: %w", err)
+// removeFile deletes the file of a secret and reports whether there was one.
+func (s *Store) removeFile(name string) (removed bool, err error) {
+	err = os.Remove(s.file(name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("remove secret: %w", err)
 	}
-	return nil
+	return err == nil, nil
 }
 
 func (s *Store) file(name string) string { return filepath.Join(s.dir, filepath.Base(name)) }

@@ -120,6 +120,47 @@ func TestFileGoesWhenTheKeychainCame(t *testing.T) {
 	}
 }
 
+func TestTheWarningIsOfEveryFile(t *testing.T) {
+	r, dir := newRing(), filepath.Join(t.TempDir(), "secrets")
+	s := OpenRing(r, dir)
+	r.err = errors.New("locked")
+	if err := s.Put("a", "in a file"); err != nil {
+		t.Fatal(err)
+	}
+	r.err = nil
+	if err := s.Put("b", "in the keychain"); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Missing() {
+		t.Fatal("one in the keychain hides one in a file")
+	}
+	if after := OpenRing(r, dir); !after.Missing() {
+		t.Fatal("the next start does not warn before it is asked for the secret")
+	}
+	if err := errors.Join(s.Delete("a"), s.Delete("b")); err != nil || s.Missing() {
+		t.Fatalf("nothing is kept any more: missing %v, %v", s.Missing(), err)
+	}
+}
+
+func TestALockedKeychainThatKeepsASecretIsSaid(t *testing.T) {
+	r := newRing()
+	s := OpenRing(r, filepath.Join(t.TempDir(), "secrets"))
+	if err := s.Put("a", "secret"); err != nil {
+		t.Fatal(err)
+	}
+	r.err = errors.New("locked")
+	if err := s.Delete("a"); chat.ErrorCode(err) != chat.CodeUnavailable {
+		t.Fatalf("deleted from a locked keychain: %v", err)
+	}
+	if s.Missing() {
+		t.Fatal("a file that does not exist is warned of")
+	}
+	r.err = nil
+	if err := s.Delete("a"); err != nil || len(r.kept) != 0 {
+		t.Fatalf("after unlocking: %v, kept %v", err, r.kept)
+	}
+}
+
 func TestNamesStayInTheFolder(t *testing.T) {
 	dir := t.TempDir()
 	s := OpenRing(&ring{err: errors.New("none")}, filepath.Join(dir, "in"))

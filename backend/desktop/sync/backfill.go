@@ -51,14 +51,14 @@ func (b *backfill) renew() {
 // idle reports whether there is nothing better to do than to fill up: all that
 // is live is here and the window waits for nothing.
 func (s *Sync) idle() bool {
-	return s.m.Report().Status == StatusLive && len(s.history.flying) == 0 && len(s.history.waiting) == 0
+	return s.m.Current() && !s.history.busy(s.cfg.Clock().Mono)
 }
 
 // flyBackfill starts what may start now.
 func (s *Sync) flyBackfill() {
 	b := &s.backfill
 	now := s.cfg.Clock().Mono
-	if now < b.next || len(b.flying) >= backfillFlights || b.count >= backfillMost || !s.idle() {
+	if now < b.next || len(b.flying) >= s.backfillFlights() || b.count >= backfillMost || !s.idle() {
 		return
 	}
 	if len(b.queue) == 0 && (!b.dirty || !s.findBackfill(now)) {
@@ -108,31 +108,42 @@ func (s *Sync) backfilled(x fetched) {
 	delete(b.flying, id)
 	switch {
 	case x.err == nil:
-		applied, err := s.cfg.Cache.PutMessages(s.ctx, id, x.page.Range[0], x.page.Range[1], x.page.Head, x.page.Messages)
-		if err != nil {
-			s.cfg.Log.Warn("store newest messages", "conversation", id, "error", err)
-			break
+		if !s.store(x) {
+			b.count-- // it is not here
+			s.backfillAgain(id, backfillRest)
 		}
-		s.cfg.Changed(applied)
 	case chat.ErrorCode(x.err) == chat.CodeUnauthorized:
 		s.handle(PullFailed{x.err})
 	case chat.ErrorCode(x.err) == chat.CodeNotFound || chat.ErrorCode(x.err) == chat.CodeForbidden:
-		// gone meanwhile: the log says so too
+		s.stored(nil) // gone meanwhile: the log says so too
 	default:
-		// Found again by the next look, after a rest.
-		delete(b.asked, id)
-		b.queue, b.after, b.ended, b.dirty = nil, cache.HeadlessAt{}, false, true
-		b.next = s.cfg.Clock().Mono + max(backfillRest, retryAfter(x.err))
+		s.backfillAgain(id, max(backfillRest, retryAfter(x.err)))
 		if protocol.IsUnreachable(x.err) {
 			s.handle(Doubted{})
 		}
 	}
 }
 
+// backfillAgain leaves a conversation to the next look, after a rest.
+func (s *Sync) backfillAgain(id chat.ConversationID, rest time.Duration) {
+	b := &s.backfill
+	delete(b.asked, id)
+	b.queue, b.after, b.ended, b.dirty = nil, cache.HeadlessAt{}, false, true
+	b.next = s.cfg.Clock().Mono + rest
+}
+
+// backfillFlights gives how many requests of the background there may be.
+func (s *Sync) backfillFlights() int {
+	if s.history.unwritable {
+		return 1
+	}
+	return backfillFlights
+}
+
 // nextBackfill gives when the background may go on.
 func (s *Sync) nextBackfill() time.Duration {
 	b := &s.backfill
-	if len(b.flying) >= backfillFlights || b.count >= backfillMost || len(b.queue) == 0 || !s.idle() {
+	if len(b.flying) >= s.backfillFlights() || b.count >= backfillMost || len(b.queue) == 0 || !s.idle() {
 		return s.m.Next() // an arrival or the machine's tick comes before
 	}
 	return b.next

@@ -29,6 +29,9 @@ type filler struct {
 	let   chan int // the status to answer with
 }
 
+// retryLater is how long a server that was asked too often wants to be left alone.
+const retryLater = 12 * time.Second
+
 func conversation(n byte) chat.ConversationID { return chat.ConversationID{0: 1, 15: n} }
 
 // newFiller has conversations 1 to n in its cache, each with one message on
@@ -62,7 +65,7 @@ func newFiller(t *testing.T, n byte) *filler {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	f.Sync = &Sync{cfg: Config{Client: client, Cache: c, Days: 30, Changed: func(cache.Applied) {}, Reported: func(Report) {}, Online: func() {},
-		Clock: func() Instant { return f.now }, Log: slog.New(slog.DiscardHandler)}, m: NewMachine(func() float64 { return 0.5 }),
+		Clock: func() Instant { return f.now }, Log: slog.New(slog.DiscardHandler)}, m: NewMachine(func() float64 { return 0.5 }), put: c.PutMessages,
 		inputs: make(chan any, 64), ctx: ctx, cancel: cancel, history: newHistory(), backfill: newBackfill()}
 	t.Cleanup(func() {
 		cancel()
@@ -90,8 +93,12 @@ func (f *filler) serve(w http.ResponseWriter, r *http.Request) {
 	if status != http.StatusOK {
 		w.Header().Set("Content-Type", "application/problem+json")
 		w.WriteHeader(status)
-		code := map[int]chat.Code{http.StatusNotFound: chat.CodeNotFound, http.StatusServiceUnavailable: chat.CodeUnavailable}[status]
-		_ = json.NewEncoder(w).Encode(protocol.Problem{Code: code}) // the client may have gone
+		p := protocol.Problem{Code: map[int]chat.Code{http.StatusNotFound: chat.CodeNotFound, http.StatusServiceUnavailable: chat.CodeUnavailable,
+			http.StatusTooManyRequests: chat.CodeTooMany, http.StatusInternalServerError: chat.CodeInternal}[status]}
+		if p.Code == chat.CodeTooMany {
+			p.RetryAfter = retryLater.Seconds()
+		}
+		_ = json.NewEncoder(w).Encode(p) // the client may have gone
 	} else {
 		w.Header().Set("Content-Type", "application/json")
 		fmt.Fprintf(w, `{"range":[1,1],"head":1,"messages":[{"id":%q,"ver":1,"conversation":%q,"number":1}]}`, id, id)
@@ -108,6 +115,7 @@ func (f *filler) turn(later time.Duration) {
 	f.now.Mono += later
 	f.now.Wall = f.now.Wall.Add(later)
 	f.handle(Ticked{})
+	f.flyHistory()
 	f.flyBackfill()
 }
 

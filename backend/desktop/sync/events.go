@@ -75,6 +75,9 @@ type (
 		Gained   bool // the member sees more than before: it must be loaded
 		Err      error
 	}
+	// Stored says whether a page of history could be written. What could not be
+	// is fetched again without being asked for.
+	Stored struct{ Err error }
 	// Pulled and PullFailed answer Pull.
 	Pulled     struct{ Page protocol.ChangesPage }
 	PullFailed struct{ Err error }
@@ -105,6 +108,7 @@ func (Lost) event()       {}
 func (Heard) event()      {}
 func (Ponged) event()     {}
 func (Applied) event()    {}
+func (Stored) event()     {}
 func (Pulled) event()     {}
 func (PullFailed) event() {}
 func (Filling) event()    {}

@@ -10,13 +10,10 @@ import (
 
 // applied takes the cache's answer to Apply.
 func (m *Machine) applied(ev Applied) {
+	m.written(ev.Err)
 	if ev.Err != nil {
-		m.stuck, m.problem = true, chat.ErrorMessage(ev.Err)
 		m.pullAt = m.now.Mono + behindGrace
 		return
-	}
-	if m.stuck {
-		m.stuck, m.problem = false, ""
 	}
 	m.position = ev.Position
 	m.head = max(m.head, m.position)
@@ -25,6 +22,16 @@ func (m *Machine) applied(ev Applied) {
 		m.behind, m.behindAt = true, m.now.Mono // still getting on: not stuck
 	}
 	m.check()
+}
+
+// written takes it that the cache could, or could not, be written.
+func (m *Machine) written(err error) {
+	switch {
+	case err != nil:
+		m.stuck, m.problem = true, chat.ErrorMessage(err)
+	case m.stuck:
+		m.stuck, m.problem = false, ""
+	}
 }
 
 // pull asks for the next page, unless one is on its way or must wait.
@@ -60,7 +67,7 @@ func (m *Machine) fetched(ev Event) {
 		}
 		m.fillBusy = false
 		if ev.Local {
-			m.stuck, m.problem = true, chat.ErrorMessage(ev.Err)
+			m.written(ev.Err)
 			m.fillAt = m.now.Mono + behindGrace
 			return
 		}

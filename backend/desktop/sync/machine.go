@@ -149,6 +149,8 @@ func (m *Machine) take(ev Event) {
 		}
 	case Applied:
 		m.applied(ev)
+	case Stored:
+		m.written(ev.Err)
 	case Pulled, PullFailed, Filling, Filled, FillFailed:
 		m.fetched(ev)
 	}
@@ -240,6 +242,12 @@ func (m *Machine) Report() Report {
 		r.Status = StatusLive
 	}
 	return r
+}
+
+// Current reports whether the cache follows a server that is heard, even if
+// some of what it should hold besides cannot be written.
+func (m *Machine) Current() bool {
+	return m.ended == "" && !m.offline && m.socket == socketWelcomed && m.complete()
 }
 
 // complete reports whether nothing is missing, as far as is known: no change of

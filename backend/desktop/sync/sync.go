@@ -41,6 +41,7 @@ type Config struct {
 type Sync struct {
 	cfg    Config
 	m      *Machine
+	put    putMessages
 	inputs chan any // from Sync's own goroutines: Event, or one of the inputs below
 	asks   chan any // from others, who never wait: what does not fit is dropped
 	ctx    context.Context
@@ -58,6 +59,9 @@ type Sync struct {
 	reported Report
 	savedAt  time.Duration // when the time of the last check was written
 }
+
+// putMessages is the cache's PutMessages; a test makes it fail like a full disk.
+type putMessages func(ctx context.Context, conversation chat.ConversationID, from, to, head int64, messages []json.RawMessage) (cache.Applied, error)
 
 // What comes in besides events.
 type (
@@ -78,7 +82,7 @@ type (
 // Start begins at once.
 func Start(cfg Config) *Sync {
 	ctx, cancel := context.WithCancel(context.Background())
-	s := &Sync{cfg: cfg, m: NewMachine(cfg.Random), inputs: make(chan any, 64), asks: make(chan any, 64), ctx: ctx, cancel: cancel,
+	s := &Sync{cfg: cfg, m: NewMachine(cfg.Random), put: cfg.Cache.PutMessages, inputs: make(chan any, 64), asks: make(chan any, 64), ctx: ctx, cancel: cancel,
 		done: make(chan struct{}), history: newHistory(), backfill: newBackfill()}
 	go s.run()
 	return s
@@ -140,9 +144,7 @@ func (s *Sync) run() {
 			s.take(x)
 		case <-timer.C:
 			s.handle(Ticked{})
-			if s.cfg.Clock().Mono-s.history.triedAt > historyRetry {
-				s.retryHistory()
-			}
+			s.flyHistory()
 		case <-s.ctx.Done():
 			return
 		}
@@ -250,7 +252,7 @@ func (s *Sync) execute(a Action) Event {
 		s.cfg.Ended(a.Wipe)
 	case Online:
 		s.cfg.Online()
-		s.retryHistory()
+		s.reachable()
 	}
 	return nil
 }

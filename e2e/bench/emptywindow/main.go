@@ -17,7 +17,15 @@ import (
 //go:embed index.html
 var page []byte
 
+// keysPage answers every press of a key with another text.
+//
+//go:embed keys.html
+var keysPage []byte
+
 func main() {
+	if len(os.Args) > 1 && os.Args[1] == "keys" {
+		page = keysPage
+	}
 	show := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Write(page)
