@@ -21,6 +21,7 @@ fi
 
 echo
 echo "The demo company is in $data (make demo FRESH=1 makes it anew)."
+echo "Its owner signs in as olivia@northwind.example with the password northwind-demo-2026."
 if [ -z "${DISPLAY:-}${WAYLAND_DISPLAY:-}" ]; then
 	echo "There is no screen here to open a window on; in a desktop session, build/bin/parley --data $data shows it."
 	echo "To sign in to it from elsewhere: build/bin/parleyd serve --data $data/server"

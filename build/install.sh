@@ -23,6 +23,19 @@ node_fits() {
 		at_least "${node#v}" $node_least && at_least "$npm" $npm_least
 }
 
+# browser: does the browser start that the tests will find? The name alone says little: Ubuntu's chromium-browser only
+# points to a snap.
+browser() {
+	local name
+	for name in chromium chromium-browser google-chrome; do
+		if command -v $name >/dev/null; then
+			$name --version >/dev/null 2>&1
+			return
+		fi
+	done
+	return 1
+}
+
 # packages GROUP: the Debian packages of a group that a program in PATH does not stand in for.
 packages() {
 	case $1 in
@@ -35,7 +48,7 @@ packages() {
 		echo xvfb openbox dbus dbus-x11 at-spi2-core xdotool dunst imagemagick x11-utils libnotify-bin
 		echo fonts-inter fonts-noto-core fonts-noto-color-emoji fonts-noto-cjk
 		echo postgresql gnome-keyring libsecret-tools procps
-		command -v chromium chromium-browser google-chrome >/dev/null || echo chromium
+		browser || echo chromium
 		;;
 	*) die "There is no group \"$1\" to install: build and test are known." ;;
 	esac
@@ -46,6 +59,9 @@ missing() {
 	comm -23 <(printf '%s\n' "$@" | sort -u) \
 		<(dpkg-query -W -f='${db:Status-Status} ${Package}\n' "$@" 2>/dev/null | sed -n 's/^installed //p' | sort -u)
 }
+
+# offered PACKAGE: has apt such a package? One that it does not know would make it install none of the others.
+offered() { [[ $(LC_ALL=C apt-cache policy "$1") == *"Candidate: "[!\(]* ]]; }
 
 install_packages() {
 	local want lacking as_root=()
@@ -64,6 +80,11 @@ install_packages() {
 	echo "Installing Debian packages:" $lacking
 	"${as_root[@]}" apt-get -o DPkg::Lock::Timeout=300 -q update >/dev/null ||
 		die "apt-get update did not work; the lines above say why."
+	if grep -qx chromium <<<"$lacking" && ! offered chromium; then
+		die "The tests need a browser, and apt has no package chromium here (Ubuntu has it only as a snap). Nothing was installed." \
+			"Please install Google Chrome from https://www.google.com/chrome/, remove the package chromium-browser if it is there," \
+			"and run this again."
+	fi
 	# shellcheck disable=SC2086
 	"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 \
 		-qq --no-install-recommends -y install $lacking >/dev/null ||
@@ -79,6 +100,7 @@ check_by_hand() {
 		for name in Xvfb openbox dbus-daemon xdotool dunst import postgres gnome-keyring-daemon; do
 			command -v "$name" >/dev/null || absent+=("$name")
 		done
+		browser || absent+=("Chromium or Google Chrome")
 	fi
 	[ ${#absent[@]} = 0 ] || die "This is not Debian or Ubuntu, so please install by hand: $(printf '%s, ' "${absent[@]}" | sed 's/, $//')."
 }

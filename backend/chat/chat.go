@@ -7,7 +7,11 @@
 // an *Error; they never reach for anything.
 package chat
 
-import "encoding/json"
+import (
+	"encoding/json"
+	"path"
+	"strings"
+)
 
 // Workspace is the company; everything belongs to one.
 type Workspace struct {
@@ -193,6 +197,36 @@ type File struct {
 	Name   string `json:"name"`
 	Type   string `json:"type"` // sniffed from the bytes, never believed
 	Size   int64  `json:"size"` // bytes
+}
+
+// maxFileName is the most bytes of a file's name: less than any file system
+// takes, as whoever saves the file may have to add to it.
+const maxFileName = 200
+
+// FileName gives the name of a file as it can be stored, sent and saved: the
+// last element of a path, without control characters, cut to a bearable length
+// before its ending, which tells people and programs what it is. It is "" where
+// nothing is left.
+func FileName(s string) string {
+	s = strings.Map(func(r rune) rune {
+		if r < 0x20 || r == 0x7f {
+			return -1
+		}
+		return r
+	}, strings.ToValidUTF8(s, ""))
+	s = path.Base(strings.ReplaceAll(s, `\`, "/"))
+	if s == "." || s == ".." || s == "/" {
+		return ""
+	}
+	if len(s) <= maxFileName {
+		return s
+	}
+	ending := path.Ext(s)
+	if len(ending) > 20 { // a sentence with a full stop in it, no ending
+		ending = ""
+	}
+	stem := s[:maxFileName-len(ending)]
+	return strings.ToValidUTF8(stem, "") + ending
 }
 
 // Draft is text one member has not sent yet in one conversation.

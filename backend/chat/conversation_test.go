@@ -2,6 +2,7 @@ package chat_test
 
 import (
 	"encoding/json"
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -272,6 +273,57 @@ func TestCheckParts(t *testing.T) {
 				t.Errorf("code %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+func TestWhatIsTooMuchAsJSONIsRefused(t *testing.T) {
+	for name, tt := range map[string]struct {
+		text string
+		want chat.Code
+	}{
+		"the longest text":              {strings.Repeat("x", chat.MaxTextBytes), ""},
+		"the longest in six bytes each": {strings.Repeat("<", chat.MaxTextBytes), chat.CodeTooLarge},
+		"half of that":                  {strings.Repeat("\n", chat.MaxTextBytes/2), ""},
+	} {
+		err := chat.CheckSize("text", chat.Message{Parts: []chat.Part{chat.TextPart(tt.text)}})
+		var e *chat.Error
+		if chat.ErrorCode(err) != tt.want || errors.As(err, &e) && e.Field != "text" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestFileNames(t *testing.T) {
+	long := strings.Repeat("報告書", 60) // 540 bytes in 180 characters
+	for in, want := range map[string]string{
+		"photo.png": "photo.png", `C:\fake path\a.txt`: "a.txt", "../../etc/passwd": "passwd", "": "", "..": "", "/": "", "\n": "",
+		"a\x00b\nc.txt": "abc.txt", "a\xffb.txt": "ab.txt", "näme.pdf": "näme.pdf",
+		strings.Repeat("x", 300):          strings.Repeat("x", 200),
+		strings.Repeat("x", 300) + ".pdf": strings.Repeat("x", 196) + ".pdf",
+		long + ".pdf":                     long[:195] + ".pdf", // a character is not cut in two
+		long + ". " + long:                long[:198],
+		"." + strings.Repeat("x", 300):    "." + strings.Repeat("x", 199),
+	} {
+		if got := chat.FileName(in); got != want {
+			t.Errorf("FileName(%.40q) = %q, want %q", in, got, want)
+		}
+	}
+}
+
+func TestALocationOnTheEquatorKeepsItsPlace(t *testing.T) {
+	for want, p := range map[string]chat.Part{
+		`{"kind":"location","title":"Null Island","latitude":0,"longitude":0}`: {Kind: chat.PartLocation, Title: "Null Island"},
+		`{"kind":"location","latitude":0,"longitude":-78.5}`:                   {Kind: chat.PartLocation, Longitude: -78.5},
+		`{"kind":"text","text":"here"}`:                                        chat.TextPart("here"),
+	} {
+		b, err := json.Marshal(p)
+		if err != nil || string(b) != want {
+			t.Errorf("%s %v, want %s", b, err, want)
+		}
+		var back chat.Part
+		if err := json.Unmarshal(b, &back); err != nil || back.Kind != p.Kind || back.Latitude != p.Latitude || back.Longitude != p.Longitude || back.Title != p.Title {
+			t.Errorf("%s came back as %+v %v", b, back, err)
+		}
 	}
 }
 

@@ -40,12 +40,9 @@ func NewID[E any]() ID[E] {
 
 // ParseID reads the canonical 36-character text form, and no other.
 func ParseID[E any](s string) (ID[E], error) {
-	if len(s) != 36 {
-		return ID[E]{}, Errorf(CodeInvalid, "%q is not an id: a UUID in its 36-character form is wanted", clip(s, 48))
-	}
 	id, err := uuid.Parse(s)
-	if err != nil {
-		return ID[E]{}, Errorf(CodeInvalid, "%q is not an id: a UUID in its 36-character form is wanted", clip(s, 48))
+	if err != nil || len(s) != 36 {
+		return ID[E]{}, Errorf(CodeInvalid, "An id is a UUID in its 36-character form, which %q is not.", clip(s, 48))
 	}
 	return ID[E](id), nil
 }
@@ -100,7 +97,7 @@ func (id *ID[E]) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	if len(b) < 2 || b[0] != '"' || b[len(b)-1] != '"' {
-		return Errorf(CodeInvalid, "an id is text: a UUID in its 36-character form is wanted")
+		return Errorf(CodeInvalid, "An id is text, a UUID in its 36-character form.")
 	}
 	v, err := ParseID[E](string(b[1 : len(b)-1]))
 	if err != nil {

@@ -2,8 +2,11 @@ package chat_test
 
 import (
 	"encoding/json"
+	"strings"
 	"testing"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"parley/backend/chat"
 )
@@ -39,6 +42,20 @@ func TestParseIDRefusesEveryOtherForm(t *testing.T) {
 	for _, s := range []string{"", "x", "{0190a6b0-1111-7000-8000-000000000000}", "urn:uuid:0190a6b0-1111-7000-8000-000000000000", "0190a6b0111170008000000000000000", "0190a6b0-1111-7000-8000-00000000000g"} {
 		if _, err := chat.ParseID[chat.Message](s); chat.ErrorCode(err) != chat.CodeInvalid {
 			t.Errorf("%q: %v", s, err)
+		}
+	}
+}
+
+func TestBadIDsAndTimesAreToldInSentences(t *testing.T) {
+	var id chat.MessageID
+	var at chat.Time
+	for _, c := range []struct {
+		body string
+		into any
+	}{{`"x"`, &id}, {`"0190a6b0-1111-7000-8000-00000000000g"`, &id}, {`7`, &id}, {`"yesterday"`, &at}, {`12`, &at}, {`"0000-01-01T00:00:00Z"`, &at}} {
+		s := chat.ErrorMessage(json.Unmarshal([]byte(c.body), c.into))
+		if first, _ := utf8.DecodeRuneInString(s); !unicode.IsUpper(first) || !strings.HasSuffix(s, ".") {
+			t.Errorf("%s: %q is no sentence", c.body, s)
 		}
 	}
 }

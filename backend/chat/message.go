@@ -2,6 +2,7 @@ package chat
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"unicode/utf8"
 )
@@ -93,6 +94,20 @@ type Part struct {
 	State    string `json:"state,omitempty"` // "locked", "unlocked"
 }
 
+// MarshalJSON writes both coordinates of a location, also where one is 0: there
+// are places on the equator.
+func (p Part) MarshalJSON() ([]byte, error) {
+	type fields Part // without this method
+	if p.Kind != PartLocation {
+		return json.Marshal(fields(p))
+	}
+	return json.Marshal(struct {
+		fields
+		Latitude  float64 `json:"latitude"`
+		Longitude float64 `json:"longitude"`
+	}{fields(p), p.Latitude, p.Longitude})
+}
+
 // DeliveryState says how far a message has got; it only moves forward.
 type DeliveryState string
 
@@ -137,6 +152,11 @@ type Event struct {
 const (
 	MaxTextBytes = 64 << 10 // longer text is refused; channels have lower limits of their own
 	MaxParts     = 20
+	// MaxJSONBytes is the most that what somebody writes takes as JSON, which may
+	// need six bytes for one. Packets, frames and lines have bounds, and a client
+	// reads a hundred messages in one answer: what did not fit would end the sync
+	// of everybody who may see it.
+	MaxJSONBytes = 128 << 10
 )
 
 // TextPart makes a text part.
@@ -153,6 +173,20 @@ func CheckText(field, text string, maxBytes int) error {
 		return Invalid(field, "The text is not valid UTF-8.")
 	case strings.IndexByte(text, 0) >= 0:
 		return Invalid(field, "The text contains a zero byte, which cannot be stored.")
+	}
+	return nil
+}
+
+// CheckSize refuses what takes more than MaxJSONBytes as it is stored and sent.
+// field is what its author can shorten.
+func CheckSize(field string, v any) error {
+	b, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("measure %s: %w", field, err)
+	}
+	if len(b) > MaxJSONBytes {
+		return &Error{Code: CodeTooLarge, Field: field,
+			Message: "This is longer than " + formatBytes(MaxJSONBytes) + " when it is sent. Please send it in pieces or as a file."}
 	}
 	return nil
 }

@@ -63,14 +63,14 @@ func (t *Time) UnmarshalJSON(b []byte) error {
 		return nil
 	}
 	if len(b) < 2 || b[0] != '"' {
-		return Errorf(CodeInvalid, "a time is text in RFC 3339 form")
+		return Errorf(CodeInvalid, "A time is text in RFC 3339 form.")
 	}
 	v, err := time.Parse(time.RFC3339Nano, string(b[1:len(b)-1]))
 	if err != nil {
-		return Errorf(CodeInvalid, "%q is not a time in RFC 3339 form", clip(string(b[1:len(b)-1]), 48))
+		return Errorf(CodeInvalid, "A time is written as in RFC 3339, which %q is not.", clip(string(b[1:len(b)-1]), 48))
 	}
 	if y := v.UTC().Year(); y < 1 || y > 9999 {
-		return Errorf(CodeInvalid, "the year of a time must be between 1 and 9999")
+		return Errorf(CodeInvalid, "The year of a time is between 1 and 9999.")
 	}
 	*t = TimeOf(v)
 	return nil

@@ -208,6 +208,17 @@ func TestStreams(t *testing.T) {
 	}
 }
 
+// TestTheLongestFitWhereTheyAreRead: a page of history or a refusal for newer
+// messages has up to a hundred, a packet, a frame and a line at least one.
+func TestTheLongestFitWhereTheyAreRead(t *testing.T) {
+	const envelope = 1 << 10 // what stands around one
+	for name, bound := range map[string]int{"answer": maxAnswer / 100, "packet": MaxPacketBytes, "frame": MaxFrame, "line": maxLine} {
+		if chat.MaxJSONBytes+envelope > bound {
+			t.Errorf("%s: %d bytes of room for one of %d", name, bound, chat.MaxJSONBytes)
+		}
+	}
+}
+
 func TestStreamEndsWithTheReceiversError(t *testing.T) {
 	full := errors.New("disk full")
 	c := serve(t, answer(200, "application/x-ndjson", rows))

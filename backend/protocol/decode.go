@@ -38,6 +38,17 @@ func Decode(data []byte, v any) error {
 	return chat.Invalid(field, "%s", complain(cause))
 }
 
+// DecodeAs is Decode for what has a name of its own, like "body": that is the
+// field where not a part of it but the whole is wrong.
+func DecodeAs(whole string, data []byte, v any) error {
+	err := Decode(data, v)
+	var bad *chat.Error
+	if errors.As(err, &bad) && bad.Field == "" {
+		bad.Field = whole
+	}
+	return err
+}
+
 // complain words a decoding error for a person.
 func complain(err error) string {
 	var known *chat.Error

@@ -281,6 +281,22 @@ func TestFarBehindGoesByState(t *testing.T) {
 	}
 }
 
+// TestAPositionAboveTheHeadIsOfAnotherLog: whoever has it starts anew, whichever
+// way they go on.
+func TestAPositionAboveTheHeadIsOfAnotherLog(t *testing.T) {
+	both(t, func(t *testing.T, r *rig) {
+		head := r.head()
+		for _, path := range []string{"/v1/changes", "/v1/state"} {
+			if p := r.do(http.MethodGet, fmt.Sprintf("%s?after=%d", path, head+1), r.owner.Token, nil).problem(t); p.Status != http.StatusGone || p.Code != chat.CodeReset {
+				t.Errorf("%s above the head: %+v", path, p)
+			}
+			if a := r.do(http.MethodGet, fmt.Sprintf("%s?after=%d", path, head), r.owner.Token, nil); a.status != http.StatusOK {
+				t.Errorf("%s at the head: %d %s", path, a.status, a.body)
+			}
+		}
+	})
+}
+
 // headOf gives the head as the changes page from there says it.
 func (r *rig) headOf(after int64) int64 {
 	r.Helper()

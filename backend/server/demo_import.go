@@ -3,6 +3,7 @@ package server
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 
 	"parley/backend/chat"
@@ -13,21 +14,20 @@ import (
 )
 
 // ImportDemo brings a demonstration's data in: into the backend's workspace,
-// or, where there is none yet, into the set's own. The same set, or another
-// one with the same people, is refused a second time.
+// or, where there is none yet, into the set's own. When it is cut off, what is
+// there is whole, and the same set goes on behind it. A set that is there
+// already, or another one with the same people, is refused.
 func ImportDemo(ctx context.Context, st *store.Store, files *blob.Folder, set *demo.Set) error {
-	ws, err := demoWorkspace(ctx, st, set)
+	begun, err := DemoBegun(ctx, st, set)
 	if err != nil {
 		return err
 	}
-	members, err := withPasswords(ctx, set.Members)
+	ws, err := demoCompany(ctx, st, set, begun)
 	if err != nil {
 		return err
 	}
+	known := begun // the threads so far were there already
 	err = st.Import(ctx, ws, func(imp *store.Importer) error {
-		if err := importCompany(imp, set, members); err != nil {
-			return err
-		}
 		for f := range set.Files() {
 			if _, _, err := files.Put(ctx, f.SHA256, "demo", bytes.NewReader(f.Data), 0, f.Size); err != nil {
 				return err
@@ -37,39 +37,83 @@ func ImportDemo(ctx context.Context, st *store.Store, files *blob.Folder, set *d
 			}
 		}
 		for t := range set.Conversations() {
+			if known { // they come in order, so that behind the first that is missing all are
+				if known, err = there(ctx, st, ws, t.Conversation.ID); err != nil {
+					return err
+				}
+			}
+			if known {
+				continue
+			}
 			if err := importThread(imp, t); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	if known && err == nil || begun && chat.ErrorCode(err) == chat.CodeConflict {
+		return errDemoThere(set.Members[0].Email) // whole, or with other numbers of conversations and messages
+	}
 	if err != nil {
 		return fmt.Errorf("import demo: %w", err)
 	}
 	return nil
 }
 
-// demoWorkspace finds or makes the workspace to fill.
-func demoWorkspace(ctx context.Context, st *store.Store, set *demo.Set) (chat.WorkspaceID, error) {
+// DemoBegun reports whether this very set was begun to be brought in. Another
+// one with the same people is chat.CodeConflict.
+func DemoBegun(ctx context.Context, st *store.Store, set *demo.Set) (bool, error) {
+	for _, m := range set.Members {
+		switch _, other, err := st.MemberByEmail(ctx, m.Email); {
+		case err == nil && other.ID == m.ID:
+			return true, nil
+		case err == nil:
+			return false, errDemoThere(m.Email)
+		case chat.ErrorCode(err) != chat.CodeNotFound:
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+func errDemoThere(email string) error {
+	return chat.Errorf(chat.CodeConflict, "The demonstration is here already: %s is a member.", email)
+}
+
+// there reports whether a conversation is in the store.
+func there(ctx context.Context, st *store.Store, ws chat.WorkspaceID, id chat.ConversationID) (bool, error) {
+	_, err := st.Conversation(ctx, ws, chat.View{}, id)
+	if chat.ErrorCode(err) == chat.CodeNotFound {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// demoCompany finds or makes the workspace to fill, with brands, channels and
+// members; all of it or nothing.
+func demoCompany(ctx context.Context, st *store.Store, set *demo.Set, begun bool) (chat.WorkspaceID, error) {
 	list, err := st.Workspaces(ctx)
 	if err != nil {
 		return chat.WorkspaceID{}, err
 	}
-	if len(list) == 0 {
-		if err := st.CreateWorkspace(ctx, set.Workspace); err != nil {
-			return chat.WorkspaceID{}, fmt.Errorf("create workspace: %w", err)
-		}
-		return set.Workspace.ID, nil
+	if begun {
+		return list[0].ID, nil
 	}
-	for _, m := range set.Members {
-		switch _, _, err := st.MemberByEmail(ctx, m.Email); {
-		case err == nil:
-			return chat.WorkspaceID{}, chat.Errorf(chat.CodeConflict, "The demonstration is here already: %s is a member.", m.Email)
-		case chat.ErrorCode(err) != chat.CodeNotFound:
-			return chat.WorkspaceID{}, err
-		}
+	members, err := withPasswords(ctx, set.Members)
+	if err != nil {
+		return chat.WorkspaceID{}, err
 	}
-	return list[0].ID, nil
+	if len(list) > 0 {
+		return list[0].ID, st.Update(ctx, list[0].ID, func(tx *store.Tx) error { return putCompany(tx, set, members) })
+	}
+	err = st.NewWorkspace(ctx, set.Workspace, func(tx *store.Tx) error {
+		w := set.Workspace // once more, so that the log from its beginning is the whole truth
+		return errors.Join(tx.PutWorkspace(&w, store.Meta{Actor: chat.SystemActor()}), putCompany(tx, set, members))
+	})
+	if err != nil {
+		return chat.WorkspaceID{}, fmt.Errorf("create workspace: %w", err)
+	}
+	return set.Workspace.ID, nil
 }
 
 // withPasswords gives every member of the set the documented password.
@@ -87,20 +131,21 @@ func withPasswords(ctx context.Context, members []chat.Member) ([]chat.Member, e
 	return out, nil
 }
 
-func importCompany(imp *store.Importer, set *demo.Set, members []chat.Member) error {
+func putCompany(tx *store.Tx, set *demo.Set, members []chat.Member) error {
+	meta := store.Meta{Actor: chat.SystemActor()}
 	for _, b := range set.Brands {
-		if err := imp.Brand(b); err != nil {
+		if err := tx.PutBrand(&b, meta); err != nil {
 			return err
 		}
 	}
 	for _, c := range set.Channels {
 		c.Secret = auth.Token()
-		if err := imp.Channel(c); err != nil {
+		if err := tx.PutChannel(&c, meta); err != nil {
 			return err
 		}
 	}
 	for _, m := range members {
-		if err := imp.Member(m); err != nil {
+		if err := tx.PutMember(&m, meta); err != nil {
 			return err
 		}
 	}
@@ -121,5 +166,5 @@ func importThread(imp *store.Importer, t demo.Thread) error {
 			return err
 		}
 	}
-	return nil
+	return imp.Whole()
 }

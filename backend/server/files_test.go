@@ -3,6 +3,8 @@ package server_test
 import (
 	"fmt"
 	"net/http"
+	"net/url"
+	"strings"
 	"testing"
 
 	"parley/backend/chat"
@@ -92,4 +94,68 @@ func TestAFileFollowsItsBrand(t *testing.T) {
 			t.Errorf("a visitor brings it: %d %s", a.status, a.body)
 		}
 	})
+}
+
+// TestALongNameKeepsItsEnding: file systems count characters where we count
+// bytes, so a name that a customer's has no trouble with is long here.
+func TestALongNameKeepsItsEnding(t *testing.T) {
+	r := newRig(t, onSQLite(t)).unpaced()
+	conv, v := r.conversation()
+	name := strings.Repeat("報", 100) + ".png"
+	named := func(what, got string) {
+		t.Helper()
+		if !strings.HasPrefix(got, "報報報") || !strings.HasSuffix(got, "報.png") || len(got) > 200 {
+			t.Errorf("%s is called %q", what, got)
+		}
+	}
+	for path, token := range map[string]string{"/v1/files/": r.owner.Token, "/v1/visitor/files/": v.token} {
+		var f chat.File
+		a := r.do(http.MethodPut, path+shaOf(png), token, png, "X-Filename", url.PathEscape(name))
+		if a.status != http.StatusCreated {
+			t.Fatalf("%s: %d %s", path, a.status, a.body)
+		}
+		a.into(t, &f)
+		named(path, f.Name)
+	}
+	var m chat.Message
+	r.apply(r.owner.Token, cmd(protocol.MessageSend, protocol.MessageSendArgs{Conversation: conv, Message: chat.NewID[chat.Message](),
+		Parts: []chat.Part{{Kind: chat.PartImage, SHA256: shaOf(png), Name: name}}}), &m)
+	named("the member's file", m.Parts[0].Name)
+	a := r.do(http.MethodPost, "/v1/visitor/messages", v.token, protocol.VisitorSend{ID: chat.NewID[chat.Message](),
+		Files: []protocol.VisitorFile{{SHA256: shaOf(png), Name: name}}})
+	if a.status != http.StatusOK {
+		t.Fatalf("the customer's message: %d %s", a.status, a.body)
+	}
+	var sent protocol.VisitorSent
+	a.into(t, &sent)
+	named("the customer's file", sent.Message.Parts[0].Name)
+}
+
+func TestAConditionThatDoesNotHoldIsAProblem(t *testing.T) {
+	r := newRig(t, onSQLite(t))
+	_, v := r.conversation()
+	path := "/v1/files/" + shaOf(png)
+	if a := r.do(http.MethodPut, path, r.owner.Token, png); a.status != http.StatusCreated {
+		t.Fatalf("upload: %d", a.status)
+	}
+	if a := r.do(http.MethodPut, "/v1/visitor"+path[3:], v.token, png); a.status != http.StatusCreated {
+		t.Fatalf("the visitor's upload: %d", a.status)
+	}
+	if a := r.do(http.MethodPost, "/v1/visitor/messages", v.token, protocol.VisitorSend{ID: chat.NewID[chat.Message](),
+		Files: []protocol.VisitorFile{{SHA256: shaOf(png), Name: "a.png"}}}); a.status != http.StatusOK {
+		t.Fatalf("the visitor's message: %d %s", a.status, a.body)
+	}
+	for _, c := range []struct {
+		header, value string
+		status        int
+	}{
+		{"If-Match", `"another"`, http.StatusPreconditionFailed}, {"Range", "bytes=1000000-", http.StatusRequestedRangeNotSatisfiable},
+	} {
+		for path, token := range map[string]string{path: r.owner.Token, "/v1/visitor" + path[3:]: v.token} {
+			a := r.do(http.MethodGet, path, token, nil, c.header, c.value)
+			if p := a.problem(t); p.Status != c.status || p.Field != c.header || a.header.Get("Content-Disposition") != "" {
+				t.Errorf("%s with %s: %+v", path, c.header, p)
+			}
+		}
+	}
 }

@@ -123,7 +123,7 @@ func TestBadArgsAreRefusedWithTheField(t *testing.T) {
 		{"an unknown kind", "message.sing", `{}`, chat.CodeInvalid, "kind"},
 		{"no kind", "", `{}`, chat.CodeInvalid, "kind"},
 		{"no args", "message.send", `null`, chat.CodeInvalid, "args"},
-		{"args of a wrong type", "message.send", `[]`, chat.CodeInvalid, ""},
+		{"args of a wrong type", "message.send", `[1]`, chat.CodeInvalid, "args"},
 		{"no parts", "message.send", m(``), chat.CodeInvalid, "parts"},
 		{"parts of a wrong type", "message.send", m(`,"parts":"hello"`), chat.CodeInvalid, "parts"},
 		{"a part of a wrong type", "message.send", m(`,"parts":[{"kind":"text","text":7}]`), chat.CodeInvalid, "parts.0.text"},

@@ -46,7 +46,7 @@ func (c *clock) advance(d time.Duration) { c.t.Add(d.Microseconds()) }
 // plenty lets tests write as fast as they like.
 func plenty() web.Limits {
 	r := web.Rate{Burst: 1 << 30, PerSecond: 1 << 30}
-	return web.Limits{Messages: r, Reads: r, Uploads: r, Bytes: r, Sessions: r, Frames: r}
+	return web.Limits{Messages: r, Reads: r, Uploads: r, Bytes: r, AddressBytes: r, Sessions: r, Frames: r}
 }
 
 func onSQLite(t testing.TB) server.Config { return server.Config{Data: t.TempDir()} }
@@ -80,7 +80,10 @@ func bareRig(t testing.TB, c server.Config) *rig {
 	t.Helper()
 	r := &rig{TB: t, clock: &clock{}}
 	r.clock.t.Store(int64(rigTime))
-	c.Listen, c.Version, c.VisitorLimits = "127.0.0.1:0", "test", plenty()
+	c.Listen, c.Version = "127.0.0.1:0", "test"
+	if c.VisitorLimits == (web.Limits{}) {
+		c.VisitorLimits = plenty()
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -51,6 +51,12 @@ type Config struct {
 	// Slow is how long the writing of one frame to a live socket may take before
 	// it is closed as too slow; 0 means 10 s.
 	Slow time.Duration
+	// Patience is how long the body of a request may take, that of an upload
+	// between two pieces; 0 means body.Patience.
+	Patience time.Duration
+	// Sweep is how often uploads that nobody has finished are looked for; 0 means
+	// every hour.
+	Sweep time.Duration
 	// DrainPause is how long a stopping server goes on taking requests while it
 	// already says that it is not ready, so that a balancer can turn away.
 	DrainPause time.Duration
@@ -60,11 +66,16 @@ type Config struct {
 // stopping server waits for it.
 const headerTime = 5 * time.Second
 
+// abandoned is how long an upload may rest before what has come of it is
+// removed.
+const abandoned = 24 * time.Hour
+
 // Server is one backend. New opens it, Start listens, Shutdown ends it.
 type Server struct {
 	config Config
 	log    *slog.Logger
 	store  *store.Store
+	files  *blob.Folder
 	inbox  *inbox.Inbox
 	web    *web.Channel
 	api    *api.API
@@ -74,6 +85,7 @@ type Server struct {
 	setupToken string // "" once a workspace exists
 	listener   net.Listener
 	serving    sync.WaitGroup
+	stop       chan struct{} // closed when the server is to end
 	once       sync.Once
 	ended      error
 }
@@ -84,7 +96,10 @@ func New(ctx context.Context, c Config) (*Server, error) {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	s := &Server{config: c, log: c.Log}
+	if c.Sweep <= 0 {
+		c.Sweep = time.Hour
+	}
+	s := &Server{config: c, log: c.Log, stop: make(chan struct{})}
 	var err error
 	if s.store, err = store.Open(ctx, store.Options{Data: c.Data, Database: c.Database, Now: c.Now, Log: c.Log}); err != nil {
 		return nil, err
@@ -100,8 +115,7 @@ func (s *Server) build(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	files, err := blob.Open(filepath.Join(s.config.Data, "files"))
-	if err != nil {
+	if s.files, err = blob.Open(filepath.Join(s.config.Data, "files")); err != nil {
 		return err
 	}
 	existing, err := s.store.Workspaces(ctx)
@@ -113,7 +127,7 @@ func (s *Server) build(ctx context.Context) error {
 	}
 	s.inbox = inbox.New(inbox.Options{Store: s.store, Fanout: fanout.NewLocal(), Now: s.config.Now, Log: s.log,
 		// One folder will do: a backend has one workspace, Setup refuses a second.
-		Blobs: func(chat.WorkspaceID) (inbox.Blobs, error) { return files, nil }})
+		Blobs: func(chat.WorkspaceID) (inbox.Blobs, error) { return s.files, nil }})
 	s.web = web.New(web.Options{Inbox: s.inbox, PublicURL: s.config.PublicURL, Log: s.log, Limits: s.config.VisitorLimits, Beat: s.config.Beat,
 		Address: func(r *http.Request) string { return auth.AddressKey(proxies.Address(r)) }})
 	var mounts []api.Mount
@@ -121,14 +135,15 @@ func (s *Server) build(ctx context.Context) error {
 		mounts = append(mounts, api.Mount{Method: r.Method, Pattern: r.Pattern, Handler: r.Handler})
 	}
 	s.api, err = api.New(api.Options{Inbox: s.inbox, Setup: s.setup, Mounts: mounts, Version: s.config.Version, Log: s.log,
-		Beat: s.config.Beat, Slow: s.config.Slow, Address: proxies.Address})
+		Beat: s.config.Beat, Slow: s.config.Slow, Patience: s.config.Patience, Address: proxies.Address})
 	if err != nil {
 		s.web.Close()
 		s.inbox.Close()
 		return err
 	}
 	s.http = &http.Server{Handler: s.api, ReadHeaderTimeout: headerTime, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 64 << 10,
-		ErrorLog: slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
+		DisableGeneralOptionsHandler: true, // it waits for a body as long as it takes
+		ErrorLog:                     slog.NewLogLogger(s.log.Handler(), slog.LevelDebug)}
 	return nil
 }
 
@@ -143,13 +158,12 @@ func (s *Server) Start() error {
 	s.listener = l
 	token := s.setupToken
 	s.mu.Unlock()
-	s.serving.Add(1)
-	go func() {
-		defer s.serving.Done()
+	s.serving.Go(func() {
 		if err := s.http.Serve(l); err != nil && !errors.Is(err, http.ErrServerClosed) {
 			s.log.Error("serve", "error", err)
 		}
-	}()
+	})
+	s.serving.Go(s.sweep)
 	s.log.Info("serving", "address", l.Addr().String(), "public_url", s.URL(), "version", s.config.Version)
 	if token != "" {
 		// The one secret that is logged, on purpose: whoever reads this log may
@@ -157,6 +171,27 @@ func (s *Server) Start() error {
 		s.log.Info("this backend is empty: make the first workspace with POST /v1/setup", "setup_token", token)
 	}
 	return nil
+}
+
+// sweep removes abandoned uploads, now and from time to time, until the server
+// is to end.
+func (s *Server) sweep() {
+	tick := time.NewTicker(s.config.Sweep)
+	defer tick.Stop()
+	for {
+		n, err := s.files.Sweep(time.Now().Add(-abandoned))
+		switch {
+		case err != nil:
+			s.log.Warn("sweep uploads", "error", err) // the next tick tries again
+		case n > 0:
+			s.log.Info("removed abandoned uploads", "uploads", n)
+		}
+		select {
+		case <-tick.C:
+		case <-s.stop:
+			return
+		}
+	}
 }
 
 // Addr is the address the server listens on, "" before Start.
@@ -187,6 +222,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 
 func (s *Server) shutdown(ctx context.Context) error {
 	s.api.Drain()
+	close(s.stop)
 	var err error
 	if s.Addr() != "" {
 		if s.config.DrainPause > 0 {

@@ -3,11 +3,15 @@ package server_test
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -16,6 +20,7 @@ import (
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
+	"parley/backend/server/channel/web"
 )
 
 // TestAStalledStrangerDoesNotHoldUpTheEnd: a request whose body never comes is
@@ -54,6 +59,97 @@ func TestAStalledStrangerDoesNotHoldUpTheEnd(t *testing.T) {
 	}
 }
 
+// TestAStalledStrangerHoldsNothingUp: whatever address a body is announced to,
+// the sender is answered although it does not come, and the server can stop.
+// What nobody wants to read is not waited for at all.
+func TestAStalledStrangerHoldsNothingUp(t *testing.T) {
+	visitor := func(token string) string { return "Authorization: Visitor " + token + "\r\n" }
+	for name, c := range map[string]struct {
+		patience time.Duration
+		heads    func(r *rig) []string
+	}{
+		"not read": {time.Hour, func(r *rig) []string {
+			return []string{"GET /c/" + r.created.Channel.Slug, "GET /c/none", "GET /widget.js?channel=" + r.created.Channel.Key,
+				"GET /widget/" + r.created.Channel.Key, "GET /widget/asset/chat.js", "GET /widget/asset/none", "OPTIONS /v1/visitor/session",
+				"OPTIONS *", "POST /nope", "POST /", "PUT /v1/commands", "POST //v1/session", "GET /healthz", "GET /metrics", "GET /openapi.json",
+				"GET /v1/members", "GET /v1/live", "GET /v1/visitor/live", "POST /v1/commands"}
+		}},
+		"read": {100 * time.Millisecond, func(r *rig) []string {
+			v := r.visit(r.created.Channel.Key)
+			return []string{"POST /v1/session", "POST /v1/setup", "POST /v1/visitor/session", "POST /v1/visitor/messages\n" + visitor(strings.TrimPrefix(v.token, "Visitor ")),
+				"PUT /v1/visitor/files/" + strings.Repeat("a", 64) + "\n" + visitor(strings.TrimPrefix(v.token, "Visitor ")),
+				"POST /v1/visitor/messages\n" + visitor("nobody")}
+		}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			config := onSQLite(t)
+			config.Patience = c.patience
+			r := newRig(t, config)
+			for _, what := range c.heads(r) {
+				line, more, _ := strings.Cut(what, "\n")
+				conn, err := net.Dial("tcp", r.srv.Addr())
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer conn.Close()
+				_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
+				if _, err := io.WriteString(conn, line+" HTTP/1.1\r\nHost: x\r\n"+more+"Content-Length: 100\r\n\r\n{"); err != nil {
+					t.Fatal(err)
+				}
+				resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+				if err != nil {
+					t.Errorf("%s: %v", line, err)
+				} else if !resp.Close || name == "read" && resp.StatusCode/100 != 4 {
+					t.Errorf("%s: %d, close %v", line, resp.StatusCode, resp.Close)
+				}
+			}
+			ctx, cancel := context.WithTimeout(context.Background(), 8*time.Second)
+			defer cancel()
+			if err := r.srv.Shutdown(ctx); err != nil {
+				t.Errorf("the server could not stop in order: %v", err)
+			}
+		})
+	}
+}
+
+// TestAConnectionIsKeptForWhoSendsWhatTheySay: also after an error, and between
+// the pieces of an upload.
+func TestAConnectionIsKeptForWhoSendsWhatTheySay(t *testing.T) {
+	config := onSQLite(t)
+	config.Patience = 100 * time.Millisecond
+	r := newRig(t, config)
+	conn, err := net.Dial("tcp", r.srv.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
+	in := bufio.NewReader(conn)
+	tick := time.NewTicker(2 * config.Patience) // it is not waited for a body that has come
+	defer tick.Stop()
+	for _, c := range []struct {
+		line, more, body string
+		status           int
+	}{
+		{"POST /v1/session", "", `{"email":"nobody@x.example","password":"wrong"}`, 401},
+		{"PUT /v1/files/" + shaOf(png), "Content-Range: bytes 0-99/" + strconv.Itoa(len(png)) + "\r\n", string(png[:100]), 308},
+		{"GET /c/none", "", "", 404},
+		{"POST /nope", "", "", 404},
+		{"GET /v1/members", "", "", 200},
+	} {
+		fmt.Fprintf(conn, "%s HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer %s\r\nContent-Length: %d\r\n%s\r\n%s", c.line, r.owner.Token, len(c.body), c.more, c.body)
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", c.line, err)
+		}
+		_, _ = io.Copy(io.Discard, resp.Body)
+		if resp.StatusCode != c.status || resp.Close {
+			t.Errorf("%s: %d, want %d, close %v", c.line, resp.StatusCode, c.status, resp.Close)
+		}
+		<-tick.C
+	}
+}
+
 // afterBlankLine passes over the end of an interim answer.
 type afterBlankLine struct {
 	conn net.Conn
@@ -67,6 +163,109 @@ func (a *afterBlankLine) Read(p []byte) (int, error) {
 	}
 	a.past = a.past || n > 0
 	return n, err
+}
+
+// TestAbandonedUploadsAreRemoved: at the start and from time to time, those of
+// strangers too, who come back under another name as often as they like.
+func TestAbandonedUploadsAreRemoved(t *testing.T) {
+	c := onSQLite(t)
+	c.Sweep = 10 * time.Millisecond
+	r := newRig(t, c)
+	folder := filepath.Join(c.Data, "files", "part")
+	begin := func(v *visitor, content string) string { // the first of ten bytes; which part it is
+		sha := shaOf([]byte(content))
+		if a := r.do(http.MethodPut, "/v1/visitor/files/"+sha, v.token, content[:1], "Content-Range", "bytes 0-0/10"); a.status != http.StatusPermanentRedirect {
+			t.Fatalf("a piece: %d %s", a.status, a.body)
+		}
+		found, err := filepath.Glob(filepath.Join(folder, sha+"*"))
+		if err != nil || len(found) != 1 {
+			t.Fatalf("parts %v %v", found, err)
+		}
+		return found[0]
+	}
+	gone := func(part string) {
+		t.Helper()
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		for end := time.After(20 * time.Second); ; {
+			if _, err := os.Stat(part); os.IsNotExist(err) {
+				return
+			}
+			select {
+			case <-tick.C:
+			case <-end:
+				t.Fatalf("%s is still there", part)
+			}
+		}
+	}
+	old := time.Now().Add(-25 * time.Hour)
+	v := r.visit(r.created.Channel.Key)
+	fresh, stale := begin(v, "0123456789"), begin(v, "abcdefghij")
+	if err := os.Chtimes(stale, old, old); err != nil {
+		t.Fatal(err)
+	}
+	gone(stale)
+	if _, err := os.Stat(fresh); err != nil {
+		t.Errorf("one that may go on was removed: %v", err)
+	}
+
+	if err := os.Chtimes(fresh, old, old); err != nil {
+		t.Fatal(err)
+	}
+	r.restart(c) // it sweeps every hour
+	gone(fresh)
+}
+
+// TestAnAddressUploadsNoMoreForManyNames: a visitor's token costs nothing.
+func TestAnAddressUploadsNoMoreForManyNames(t *testing.T) {
+	c := onSQLite(t)
+	c.TrustedProxy = []string{"127.0.0.0/8"}
+	c.VisitorLimits = plenty()
+	c.VisitorLimits.AddressBytes = web.Rate{Burst: 1000, PerSecond: 0.001}
+	r := newRig(t, c)
+	bring := func(address string) answer {
+		t.Helper()
+		content := make([]byte, 400)
+		copy(content, address)
+		return r.do(http.MethodPut, "/v1/visitor/files/"+shaOf(content), r.visit(r.created.Channel.Key).token, content, "X-Forwarded-For", address)
+	}
+	for range 2 {
+		if a := bring("203.0.113.9"); a.status != http.StatusCreated {
+			t.Fatalf("within the limit: %d %s", a.status, a.body)
+		}
+	}
+	if p := bring("203.0.113.9").problem(t); p.Code != chat.CodeTooMany || p.RetryAfter <= 0 {
+		t.Errorf("over the limit: %+v", p)
+	}
+	if a := bring("203.0.113.10"); a.status != http.StatusCreated {
+		t.Errorf("somebody else: %d %s", a.status, a.body)
+	}
+}
+
+// TestAnOperatorLearnsWhatTheyHaveToMend: also what clients are only told to
+// wait for, but not each time.
+func TestAnOperatorLearnsWhatTheyHaveToMend(t *testing.T) {
+	log := &lines{}
+	c := onSQLite(t)
+	c.Log = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	r := newRig(t, c)
+	v := r.visit(r.created.Channel.Key)
+	parts := filepath.Join(c.Data, "files", "part")
+	if err := errors.Join(os.RemoveAll(parts), os.WriteFile(parts, nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	for path, token := range map[string]string{"/v1/files/": r.owner.Token, "/v1/visitor/files/": v.token} {
+		before := log.String()
+		for range 100 {
+			if p := r.do(http.MethodPut, path+shaOf(png), token, png).problem(t); p.Code != chat.CodeUnavailable {
+				t.Fatalf("%s: %+v", path, p)
+			}
+		}
+		said := strings.TrimPrefix(log.String(), before)
+		if n := strings.Count(said, "not a directory"); n < 1 || n > 20 {
+			t.Errorf("%s: %d lines tell the cause\n%s", path, n, clip([]byte(said)))
+		}
+	}
 }
 
 // from makes a sign-in that comes from an address.

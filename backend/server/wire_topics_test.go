@@ -236,6 +236,7 @@ func wireLog(w *wire, c server.Config) {
 	of("bootstrap_rest", "/v1/bootstrap?cursor="+end.Cursor)
 	of("state", fmt.Sprintf("/v1/state?after=%d&days=30", position))
 	w.problem("reset", chat.CodeReset, get, "/v1/changes?after=0&epoch=other", ana.Token, nil)
+	w.problem("state_reset", chat.CodeReset, get, fmt.Sprintf("/v1/state?after=%d", w.head()+1), ana.Token, nil)
 
 	yes := true
 	w.patch(ana.Member.ID, protocol.MemberUpdate{Disabled: &yes})

@@ -115,6 +115,7 @@ func wireFiles(w *wire, c server.Config) {
 	w.ask("content", get, path+"?name=picture.png", tok, nil)
 	w.ask("content_part", get, path, tok, nil, "Range", "bytes=2-4")
 	w.problem("content_beyond", chat.CodeInvalid, get, path, tok, nil, "Range", "bytes=608-")
+	w.problem("content_other", chat.CodeInvalid, get, path, tok, nil, "If-Match", `"another"`)
 	w.ask("content_unchanged", get, path, tok, nil, "If-None-Match", `"`+sha+`"`)
 	page := []byte("<html><script>alert(1)</script>")
 	w.ask("page_stored", put, "/v1/files/"+shaOf(page), tok, page, "X-Filename", "page.html")

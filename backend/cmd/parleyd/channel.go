@@ -31,12 +31,8 @@ func (p program) channel(ctx context.Context, args []string) (err error) {
 	title := fs.String("title", "", "what stands at the top of the widget")
 	showSecret := fs.Bool("show-secret", false, "print the secret that proves who a visitor is (user_hash)")
 	asJSON := fs.Bool("json", false, "answer as JSON")
-	rest, err := parse(fs, args[1:], p.getenv)
-	if err != nil {
+	if err := p.flags(fs, args[1:]); err != nil {
 		return err
-	}
-	if len(rest) > 0 {
-		return chat.Errorf(chat.CodeInvalid, "parleyd channel set takes no argument %q.", rest[0])
 	}
 	update := server.ChannelUpdate{Channel: *name, Origins: origins.list}
 	if *title != "" {

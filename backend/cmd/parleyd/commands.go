@@ -9,13 +9,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
 	"parley/backend/chat"
-	"parley/backend/demo"
 	"parley/backend/protocol"
 	"parley/backend/server"
 	"parley/backend/server/blob"
@@ -100,7 +100,7 @@ func (p program) init(ctx context.Context, args []string) (err error) {
 	workspace, email := fs.String("workspace", "", "the company's name"), fs.String("email", "", "the owner's e-mail")
 	name := fs.String("name", "", "the owner's name")
 	fromStdin, asJSON := passwordFlags(fs)
-	if _, err := parse(fs, args, p.getenv); err != nil {
+	if err := p.flags(fs, args); err != nil {
 		return err
 	}
 	password, err := p.password(*fromStdin)
@@ -133,7 +133,7 @@ func (p program) member(ctx context.Context, args []string) (err error) {
 	var brands idList
 	fs.Var(&brands, "brand", "id of a brand the member may see; may be repeated; none: all brands")
 	fromStdin, asJSON := passwordFlags(fs)
-	if _, err := parse(fs, args[1:], p.getenv); err != nil {
+	if err := p.flags(fs, args[1:]); err != nil {
 		return err
 	}
 	if add.Password, err = p.password(*fromStdin); err != nil {
@@ -162,13 +162,16 @@ func (p program) serve(ctx context.Context, args []string) error {
 	for _, name := range []string{"files", "nats"} {
 		later[name] = fs.String(name, "", "not available in this version")
 	}
-	if _, err := parse(fs, args, p.getenv); err != nil {
+	if err := p.flags(fs, args); err != nil {
 		return err
 	}
 	for name, value := range later {
 		if *value != "" {
 			return chat.Invalid(name, "--%s is not available in this version. Start without it.", name)
 		}
+	}
+	if err := checkPublicURL(*public); err != nil {
+		return err
 	}
 	srv, err := p.backend(ctx, pl, *listen, *public, strings.Split(*proxies, ",")...)
 	if err != nil {
@@ -181,37 +184,15 @@ func (p program) serve(ctx context.Context, args []string) error {
 	return shutdown(srv)
 }
 
-func (p program) demo(ctx context.Context, args []string) error {
-	fs := flag.NewFlagSet("demo", flag.ContinueOnError)
-	pl := placeFlags(fs)
-	conversations := fs.Int("conversations", 2000, "how many conversations")
-	messages := fs.Int("messages", 60_000, "how many messages in all")
-	seed := fs.Int64("seed", 1, "the same seed makes the same data")
-	if _, err := parse(fs, args, p.getenv); err != nil {
-		return err
+// checkPublicURL refuses what customers' browsers could not open; "" is the
+// address to listen on.
+func checkPublicURL(s string) error {
+	if s == "" {
+		return nil
 	}
-	if *conversations < 1 || *messages < *conversations {
-		return chat.Invalid("messages", "At least one conversation is wanted, and at least one message for each.")
-	}
-	st, err := p.store(ctx, pl)
-	if err != nil {
-		return err
-	}
-	defer st.Close()
-	files, err := blob.Open(filepath.Join(*pl.data, "files"))
-	if err != nil {
-		return err
-	}
-	set := demo.Generate(demo.Options{Conversations: *conversations, Messages: *messages, Seed: *seed, Now: chat.TimeOf(time.Now())})
-	started := time.Now()
-	if err := server.ImportDemo(ctx, st, files, set); err != nil {
-		return err
-	}
-	took := time.Since(started)
-	fmt.Fprintf(p.stdout, "%d conversations with %d messages in %s (%.0f messages/s).\nSign in as any of these with the password %s:\n",
-		*conversations, *messages, took.Round(time.Millisecond), float64(*messages)/took.Seconds(), demo.Password)
-	for _, m := range set.Members {
-		fmt.Fprintf(p.stdout, "  %-34s %-12s %s\n", m.Email, m.Role, m.Name)
+	u, err := url.Parse(s)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" {
+		return chat.Invalid("public-url", "--public-url %q is not an address that customers can open. Give one like https://chat.example.com.", s)
 	}
 	return nil
 }
@@ -219,7 +200,7 @@ func (p program) demo(ctx context.Context, args []string) error {
 func (p program) migrate(ctx context.Context, args []string) error {
 	fs := flag.NewFlagSet("migrate", flag.ContinueOnError)
 	pl := placeFlags(fs)
-	if _, err := parse(fs, args, p.getenv); err != nil {
+	if err := p.flags(fs, args); err != nil {
 		return err
 	}
 	st, err := p.existing(ctx, pl, false) // opening migrates
@@ -237,7 +218,13 @@ func (p program) backup(ctx context.Context, args []string) error {
 	if err != nil {
 		return err
 	}
-	st, err := p.existing(ctx, pl, false)
+	if err := pl.check(); err != nil {
+		return err
+	}
+	// Nothing is written where the data is: its disk may be full, or have to be left alone.
+	opt := pl.options(p.logger())
+	opt.MustExist, opt.ReadOnly, opt.AnyVersion, opt.Scratch = true, true, true, filepath.Dir(file)
+	st, err := store.Open(ctx, opt)
 	if err != nil {
 		return err
 	}
@@ -269,7 +256,7 @@ func (p program) restore(ctx context.Context, args []string) error {
 func (p program) check(ctx context.Context, args []string) error {
 	fs := flag.NewFlagSet("check", flag.ContinueOnError)
 	pl := placeFlags(fs)
-	if _, err := parse(fs, args, p.getenv); err != nil {
+	if err := p.flags(fs, args); err != nil {
 		return err
 	}
 	st, err := p.existing(ctx, pl, true)

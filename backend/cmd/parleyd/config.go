@@ -63,6 +63,16 @@ func parse(fs *flag.FlagSet, args []string, getenv func(string) string) ([]strin
 	return rest, failed
 }
 
+// flags parses the flags of a subcommand that takes no arguments: a word that
+// would be dropped was meant to say something.
+func (p program) flags(fs *flag.FlagSet, args []string) error {
+	rest, err := parse(fs, args, p.getenv)
+	if err == nil && len(rest) > 0 {
+		err = chat.Errorf(chat.CodeInvalid, "parleyd %s takes no argument %q. 'parleyd %s --help' lists its flags.", fs.Name(), rest[0], fs.Name())
+	}
+	return err
+}
+
 // readConfig reads `key: value` lines; # begins a comment. Keys that a
 // subcommand does not have are left to the others, so one file serves all.
 func readConfig(name string) (map[string]string, error) {

@@ -53,3 +53,28 @@ func TestBadConfiguration(t *testing.T) {
 		t.Errorf("bad environment value: %v", err)
 	}
 }
+
+func TestPublicURL(t *testing.T) {
+	for _, good := range []string{"", "https://chat.example.com", "http://127.0.0.1:8787", "https://example.com/chat/", "HTTPS://Chat.Example"} {
+		if err := checkPublicURL(good); err != nil {
+			t.Errorf("%q: %v", good, err)
+		}
+	}
+	for _, bad := range []string{"nonsense", "ftp://x y", "ftp://x", "https://", "https://:8787", "//chat.example", "chat.example:443",
+		"https://me@chat.example", "https://chat.example?x=1", "https://chat.example#top", "http://a b"} {
+		if err := checkPublicURL(bad); chat.ErrorCode(err) != chat.CodeInvalid {
+			t.Errorf("%q: %v", bad, err)
+		}
+	}
+}
+
+func TestServeRefusesAPublicURLThatNobodyCanOpen(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	code, _, errs := runIn(ended(), "", "serve", "--data", data, "--listen", "127.0.0.1:0", "--public-url", "nonsense")
+	if code != 2 || !strings.Contains(errs, "--public-url") {
+		t.Errorf("exit %d, said %s", code, errs)
+	}
+	if _, err := os.Lstat(data); err == nil {
+		t.Error("the data folder was made")
+	}
+}

@@ -70,7 +70,7 @@ const overview = `parleyd, the backend of Parley
   parleyd serve --data DIR [--listen HOST:PORT] [--database postgres://…] [--public-url URL]
   parleyd member add --data DIR --email E --name N --role agent [--brand ID] --password-stdin [--json]
   parleyd channel set --data DIR [--channel ID] [--origin URL]… [--title T] [--show-secret] [--json]
-  parleyd demo --data DIR [--conversations N] [--messages M] [--seed S]
+  parleyd demo --data DIR [--conversations N] [--messages M] [--seed S] [--now TIME]
   parleyd migrate --data DIR
   parleyd backup FILE --data DIR
   parleyd restore FILE --data DIR

@@ -16,10 +16,22 @@ import (
 // run does one call of parleyd and gives its exit code and what it printed.
 func run(t *testing.T, stdin string, args ...string) (int, string, string) {
 	t.Helper()
+	return runIn(context.Background(), stdin, args...)
+}
+
+// runIn is run with a context: an ended one is for what must be refused, and
+// would else go on for ever.
+func runIn(ctx context.Context, stdin string, args ...string) (int, string, string) {
 	var out, errs bytes.Buffer
 	p := program{stdin: strings.NewReader(stdin), stdout: &out, stderr: &errs, getenv: func(string) string { return "" }}
-	code := p.run(context.Background(), args)
+	code := p.run(ctx, args)
 	return code, out.String(), errs.String()
+}
+
+func ended() context.Context {
+	ctx, end := context.WithCancel(context.Background())
+	end()
+	return ctx
 }
 
 func TestInitMemberBackupRestoreCheck(t *testing.T) {
@@ -105,17 +117,6 @@ func TestServeSaysThatItStopsBeforeItRefuses(t *testing.T) {
 	}
 }
 
-func TestDemoIsChecked(t *testing.T) {
-	data := t.TempDir()
-	code, out, errs := run(t, "", "demo", "--data", data, "--conversations", "60", "--messages", "900", "--seed", "7")
-	if code != 0 || !strings.Contains(out, "60 conversations with 900 messages") {
-		t.Fatalf("demo: %d %s %s", code, out, errs)
-	}
-	if code, out, errs := run(t, "", "check", "--data", data); code != 0 {
-		t.Errorf("check of the demo: %d %s %s", code, out, errs)
-	}
-}
-
 func TestUsage(t *testing.T) {
 	for name, tt := range map[string]struct {
 		args []string
@@ -124,10 +125,16 @@ func TestUsage(t *testing.T) {
 	}{
 		"nothing": {nil, 0, "parleyd serve"}, "help": {[]string{"serve", "--help"}, 0, "-listen"},
 		"unknown subcommand": {[]string{"sevre"}, 2, "sevre"}, "no data folder": {[]string{"check"}, 2, "--data"},
-		"no password": {[]string{"init", "--data", "x"}, 2, "--password-stdin"}, "backup without a file": {[]string{"backup", "--data", "x"}, 2, "FILE"},
+		"serve with an argument": {[]string{"serve", "--data", "x", "extra"}, 2, `no argument "extra"`},
+		"demo with an argument":  {[]string{"demo", "--data", "x", "500"}, 2, `no argument "500"`},
+		"init with an argument":  {[]string{"init", "Acme", "--data", "x", "--password-stdin"}, 2, `no argument "Acme"`},
+		"check with an argument": {[]string{"check", "--data", "x", "y"}, 2, `no argument "y"`},
+		"add with an argument":   {[]string{"member", "add", "ana@example.com", "--data", "x", "--password-stdin"}, 2, "no argument"},
+		"a time of no demo":      {[]string{"demo", "--data", "x", "--now", "yesterday"}, 2, "yesterday"},
+		"no password":            {[]string{"init", "--data", "x"}, 2, "--password-stdin"}, "backup without a file": {[]string{"backup", "--data", "x"}, 2, "FILE"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			code, out, errs := run(t, "", tt.args...)
+			code, out, errs := runIn(ended(), "", tt.args...)
 			if code != tt.code || !strings.Contains(out+errs, tt.says) {
 				t.Errorf("exit %d, said %s%s", code, out, errs)
 			}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"database/sql"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -61,6 +63,49 @@ func TestCheckFindsMissingFiles(t *testing.T) {
 	}
 	if _, err := os.Lstat(folder); err == nil {
 		t.Error("a check made the folder")
+	}
+}
+
+// A backup and a check of what a killed server left write nothing beside it, so
+// that both work where the disk is full.
+func TestBackupAndCheckLeaveTheDataAlone(t *testing.T) {
+	live, data := t.TempDir(), t.TempDir()
+	if code, _, errs := run(t, "correct horse battery", "init", "--data", live, "--workspace", "Acme", "--email", "o@example.com", "--password-stdin"); code != 0 {
+		t.Fatal(errs)
+	}
+	db, err := sql.Open("sqlite3", filepath.Join(live, "parley.db"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.ExecContext(t.Context(), `update counter set head = head`); err != nil {
+		t.Fatal(err)
+	}
+	files := []string{"parley.db", "parley.db-wal", "parley.db-shm"}
+	before := map[string][]byte{}
+	for _, name := range files {
+		if before[name], err = os.ReadFile(filepath.Join(live, name)); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(data, name), before[name], 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	file, restored := filepath.Join(t.TempDir(), "backup.db"), t.TempDir()
+	for _, args := range [][]string{{"backup", file, "--data", data}, {"check", "--data", data},
+		{"restore", file, "--data", restored}, {"check", "--data", restored}} {
+		if code, out, errs := run(t, "", args...); code != 0 {
+			t.Errorf("%v: exit %d, said %s%s", args, code, out, errs)
+		}
+	}
+	entries, err := os.ReadDir(data)
+	if err != nil || len(entries) != len(files) {
+		t.Errorf("there is %v, %v", entries, err)
+	}
+	for _, name := range files {
+		if after, err := os.ReadFile(filepath.Join(data, name)); err != nil || !bytes.Equal(before[name], after) {
+			t.Errorf("%s was changed, %v", name, err)
+		}
 	}
 }
 

@@ -23,6 +23,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"parley/backend/chat"
 	"parley/backend/protocol"
 	"parley/backend/server/body"
@@ -75,6 +77,7 @@ type API struct {
 	document []byte
 	draining atomic.Bool
 	bodies   *body.Bounds
+	failures *rate.Limiter // lines of the log about what is unavailable
 }
 
 // New builds the API.
@@ -98,7 +101,7 @@ func New(o Options) (*API, error) {
 		o.Address = func(r *http.Request) string { return r.RemoteAddr }
 	}
 	a := &API{inbox: o.Inbox, setup: o.Setup, address: o.Address, log: o.Log, mux: http.NewServeMux(), metrics: newMetrics(),
-		bodies: body.NewBounds(o.Patience)}
+		bodies: body.NewBounds(o.Patience), failures: rate.NewLimiter(rate.Every(10*time.Second), 10)}
 	a.hubs = newHubs(o.Inbox, o.Log, a.metrics, o.Beat, o.Hello, o.Poll, o.Slow)
 	a.routes = append(a.table(), mounted()...)
 	doc, err := Document(a.routes, o.Version)
@@ -145,7 +148,9 @@ func (a *API) Close() {
 // ServeHTTP implements http.Handler: what is true of every request.
 func (a *API) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	start := time.Now()
-	rec := &recorder{ResponseWriter: w, outOfRange: func(w http.ResponseWriter) { a.outOfRange(w, r) }}
+	sent := a.bodies.Take(w, r)
+	defer sent.End()
+	rec := &recorder{ResponseWriter: w, sent: sent, unmet: func(w http.ResponseWriter, status int) { a.unmet(w, r, status) }}
 	rec.Header().Set(protocol.VersionHeader, protocol.Version)
 	rec.Header().Set("X-Content-Type-Options", "nosniff")
 	h, pattern := a.mux.Handler(r)
@@ -190,32 +195,25 @@ func (a *API) unrouted(w http.ResponseWriter, r *http.Request, h http.Handler) {
 	}
 }
 
-// outOfRange answers who reads content behind its end.
-func (a *API) outOfRange(w http.ResponseWriter, r *http.Request) {
+// unmet answers who reads content on a condition that does not hold.
+func (a *API) unmet(w http.ResponseWriter, r *http.Request, status int) {
 	w.Header().Del("Content-Disposition") // this is not the content
 	p := protocol.ProblemOf(chat.Invalid("Range", "The content has no such part."))
-	p.Status, p.Title = http.StatusRequestedRangeNotSatisfiable, http.StatusText(http.StatusRequestedRangeNotSatisfiable)
+	if status == http.StatusPreconditionFailed {
+		p = protocol.ProblemOf(chat.Invalid("If-Match", "The content is another than the one that was asked for."))
+	}
+	p.Status, p.Title = status, http.StatusText(status)
 	a.writeProblem(w, r, p)
 }
-
-// lingering is how long the rest of a refused body is taken in, so that its
-// sender can read the answer.
-const lingering = time.Second
 
 // handler wraps a route of our own: who asks, what may they, what came of it.
 func (a *API) handler(route Route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		sent := a.bodies.Take(w, r)
-		defer sent.End()
 		who, err := a.authorise(route, r)
 		if err == nil {
 			err = route.handle(w, r, who)
 		}
 		if err != nil {
-			sent.End()
-			if w.Header().Get("Connection") == "close" { // net/http takes in the rest all the same: not for long
-				_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(lingering)) // fails only on a closed connection
-			}
 			a.problem(w, r, err)
 		}
 	})
@@ -262,10 +260,17 @@ func (a *API) problem(w http.ResponseWriter, r *http.Request, err error) {
 		err = tooLarge(tooBig.Limit)
 	case r.Context().Err() != nil && chat.ErrorCode(err) != chat.CodeInvalid: // the caller has gone; nobody reads this
 		err = &chat.Error{Code: chat.CodeUnavailable, Message: "The request was given up.", Cause: err}
-	case chat.ErrorCode(err) == chat.CodeInternal:
+	case a.isOurs(chat.ErrorCode(err)):
 		a.log.ErrorContext(r.Context(), "request failed", "method", r.Method, "route", r.Pattern, "error", err)
 	}
 	a.writeProblem(w, r, protocol.ProblemOf(err))
+}
+
+// isOurs reports whether an error is for the log: what broke, and what only an
+// operator can mend. Of the latter not each one is: the log must not fill the
+// rest of a full disk.
+func (a *API) isOurs(code chat.Code) bool {
+	return code == chat.CodeInternal || code == chat.CodeUnavailable && !a.draining.Load() && a.failures.Allow()
 }
 
 func (a *API) writeProblem(w http.ResponseWriter, r *http.Request, p *protocol.Problem) {
@@ -308,14 +313,7 @@ func decode(w http.ResponseWriter, r *http.Request, v any) error {
 	if err != nil {
 		return err // of the body itself, with its sentence
 	}
-	err = protocol.Decode(raw, v)
-	var bad *chat.Error
-	if errors.As(err, &bad) && bad.Field == "" { // nothing in it, but the whole of it
-		whole := *bad
-		whole.Field = "body"
-		return &whole
-	}
-	return err
+	return protocol.DecodeAs("body", raw, v)
 }
 
 // answer writes v as JSON.

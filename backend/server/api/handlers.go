@@ -274,7 +274,7 @@ func (a *API) patchMember(w http.ResponseWriter, r *http.Request, who inbox.Prin
 }
 
 func authorOf(who inbox.Principal) inbox.Author {
-	return inbox.Author{Actor: chat.MemberActor(who.Member.ID), Role: who.Member.Role}
+	return inbox.Author{Actor: chat.MemberActor(who.Member.ID), Role: who.Member.Role, Brands: who.Member.Brands}
 }
 
 // pathID reads the {id} of the path. What is no id names nothing.

@@ -79,7 +79,7 @@ func Document(routes []Route, version string) ([]byte, error) {
 	}
 	doc := object{
 		"openapi": "3.1.0",
-		"info": object{"title": "Parley", "version": version, "license": object{"name": "AGPL-3.0-or-later", "identifier": "AGPL-3.0-or-later"},
+		"info": object{"title": "Parley", "version": version, "license": object{"name": "AGPL-3.0-only", "identifier": "AGPL-3.0-only"},
 			"description": "The protocol between the desktop, the widget, other programs and parleyd. Errors are RFC 9457 problem documents with a stable code. Send Parley-Protocol: 1."},
 		"servers": []object{{"url": "/"}},
 		"paths":   paths,

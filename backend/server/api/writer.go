@@ -5,27 +5,32 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+
+	"parley/backend/server/body"
 )
 
-// recorder notes the status of an answer, for the metrics.
+// recorder notes the status of an answer, for the metrics, and gives the body
+// of the request up when the answer begins: nobody waits for it any more.
 type recorder struct {
 	http.ResponseWriter
 	status int
-	// outOfRange answers in the place of http.ServeContent, whose own answer to
-	// a range behind the end is plain text.
-	outOfRange func(http.ResponseWriter)
-	answered   bool // by outOfRange: what else comes is not wanted
+	sent   *body.Body
+	// unmet answers in the place of http.ServeContent, whose own answer to a
+	// condition that does not hold is plain text, or nothing.
+	unmet    func(http.ResponseWriter, int)
+	answered bool // by unmet: what else comes is not wanted
 }
 
 // WriteHeader notes the first status that is an answer.
 func (r *recorder) WriteHeader(status int) {
-	if r.status == 0 && status == http.StatusRequestedRangeNotSatisfiable {
-		r.status, r.answered = status, true
-		r.outOfRange(r.ResponseWriter)
-		return
-	}
 	if r.status == 0 && status >= 200 {
 		r.status = status
+		r.sent.End()
+		if status == http.StatusRequestedRangeNotSatisfiable || status == http.StatusPreconditionFailed {
+			r.answered = true
+			r.unmet(r.ResponseWriter, status)
+			return
+		}
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
@@ -36,7 +41,7 @@ func (r *recorder) Write(b []byte) (int, error) {
 		return len(b), nil
 	}
 	if r.status == 0 {
-		r.status = http.StatusOK
+		r.WriteHeader(http.StatusOK)
 	}
 	return r.ResponseWriter.Write(b)
 }
@@ -58,6 +63,7 @@ func (r *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		return nil, nil, fmt.Errorf("take over connection: %w", http.ErrNotSupported)
 	}
 	r.status = http.StatusSwitchingProtocols
+	r.sent.End()
 	return h.Hijack()
 }
 

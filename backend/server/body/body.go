@@ -22,6 +22,10 @@ const Patience = 30 * time.Second
 // hurry is the patience that is left while the server wants to stop.
 const hurry = 2 * time.Second
 
+// lingering is how long the rest of a body that nobody wants is taken in, so
+// that its sender can read the answer.
+const lingering = time.Second
+
 // Bounds holds every body that is being waited for.
 type Bounds struct {
 	patience time.Duration
@@ -51,7 +55,7 @@ func (b *Bounds) Hurry() {
 
 // Take puts the bounds on a request's body, in its place. From now on it has
 // to arrive within the patience, also when nobody reads it. The caller calls
-// End when the request has been handled and before an error is answered.
+// End before the answer begins, or at the latest when the request was handled.
 func (b *Bounds) Take(w http.ResponseWriter, r *http.Request) *Body {
 	body := &Body{bounds: b, request: r, from: r.Body, answer: w, line: http.NewResponseController(w)}
 	if r.Body == nil || r.Body == http.NoBody {
@@ -75,7 +79,7 @@ type Body struct {
 	line    *http.ResponseController
 
 	// Guarded by the lock of bounds.
-	steady, whole bool
+	steady, whole, ended bool
 }
 
 // wait sets the time until which bytes must have come; the caller holds the
@@ -122,16 +126,20 @@ func (b *Body) arrived() {
 // Close implements io.Closer.
 func (b *Body) Close() error { return b.from.Close() }
 
-// End gives the body up. One that has not arrived whole is not waited for much
-// longer: the connection ends with the answer.
+// End gives the body up, once. One that has not arrived whole is not waited for
+// much longer: the connection ends with the answer.
 func (b *Body) End() {
-	b.request.Body = b.from // net/http lets a sender in the middle of it hear the answer, if it knows its own body
 	b.bounds.mu.Lock()
 	defer b.bounds.mu.Unlock()
+	if b.ended {
+		return
+	}
+	b.ended = true
+	b.request.Body = b.from // net/http lets a sender in the middle of it hear the answer, if it knows its own body
 	if b.whole {
 		return
 	}
 	delete(b.bounds.open, b)
-	b.wait(min(b.bounds.patience, hurry))
+	b.wait(min(b.bounds.patience, lingering))
 	b.answer.Header().Set("Connection", "close")
 }

@@ -102,6 +102,9 @@ func (d *delivery) run() error {
 	if d.msg.SentAt.IsZero() {
 		d.msg.SentAt = now
 	}
+	if err := chat.CheckSize("parts", d.msg); err != nil {
+		return err
+	}
 	d.conv.Append(&d.msg)
 	if err := d.tx.PutMessage(&d.msg, d.meta); err != nil {
 		return err

@@ -2,12 +2,12 @@ package inbox
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"path"
 	"strings"
 
 	"parley/backend/chat"
@@ -154,7 +154,7 @@ func (in *Inbox) noteFile(ctx context.Context, ws chat.WorkspaceID, blobs Blobs,
 	if err != nil {
 		return err
 	}
-	f := chat.File{SHA256: up.SHA256, Name: fileName(up.Name), Type: kind, Size: size}
+	f := chat.File{SHA256: up.SHA256, Name: cmp.Or(chat.FileName(up.Name), "file"), Type: kind, Size: size}
 	err = in.store.Update(ctx, ws, func(tx *store.Tx) error {
 		if _, err := tx.File(f.SHA256); isNotFound(err) { // the first name stays
 			if err := tx.PutFile(f); err != nil {
@@ -309,22 +309,6 @@ func (in *Inbox) OpenFile(ctx context.Context, v Visitor, sha256 string) (chat.F
 		return f, nil, err
 	}
 	return in.openContent(v.Workspace, f)
-}
-
-// fileName keeps the last element of a foreign name, without what no file
-// system or header could carry.
-func fileName(s string) string {
-	s = cut(path.Base(strings.ReplaceAll(s, `\`, "/")), 200)
-	s = strings.Map(func(r rune) rune {
-		if r < 0x20 || r == 0x7f {
-			return -1
-		}
-		return r
-	}, s)
-	if s == "" || s == "." || s == "/" || s == ".." {
-		return "file"
-	}
-	return s
 }
 
 // sniff tells what content is from its first bytes.

@@ -43,7 +43,7 @@ func on[A any](needs chat.Action, run func(*deed, A) (effect, error)) handler {
 		if len(raw) == 0 || string(raw) == "null" {
 			return effect{}, chat.Invalid("args", "The command needs args.")
 		}
-		if err := protocol.Decode(raw, &args); err != nil {
+		if err := protocol.DecodeAs("args", raw, &args); err != nil {
 			return effect{}, err
 		}
 		return run(d, args)

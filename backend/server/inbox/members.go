@@ -28,21 +28,18 @@ func (in *Inbox) AddMember(ctx context.Context, ws chat.WorkspaceID, by Author, 
 	if m.Role == chat.RoleOwner && !by.mayMakeOwners() {
 		return m, chat.Errorf(chat.CodeForbidden, "Only an owner can make somebody an owner.")
 	}
-	var head int64
-	err = in.store.Update(ctx, ws, func(tx *store.Tx) error {
+	if !by.mayGive(m.Brands) {
+		return m, errNotTheirs()
+	}
+	err = in.update(ctx, ws, func(tx *store.Tx) error {
 		if err := brandsExist(tx, m.Brands); err != nil {
 			return err
 		}
-		if err := tx.PutMember(&m, store.Meta{Actor: by.Actor}); err != nil {
-			return err
-		}
-		head = tx.Head()
-		return nil
+		return tx.PutMember(&m, store.Meta{Actor: by.Actor})
 	})
 	if err != nil {
 		return m, fmt.Errorf("add member: %w", err)
 	}
-	in.committed(ws, head, nil)
 	return m, nil
 }
 
@@ -51,6 +48,8 @@ func (in *Inbox) AddMember(ctx context.Context, ws chat.WorkspaceID, by Author, 
 type Author struct {
 	Actor chat.Actor
 	Role  chat.Role
+	// Brands is what the author may see; empty means every brand.
+	Brands []chat.BrandID
 }
 
 // System is the author that is the server's operator.
@@ -58,11 +57,28 @@ func System() Author { return Author{Actor: chat.SystemActor(), Role: chat.RoleO
 
 func (a Author) mayMakeOwners() bool { return a.Role == chat.RoleOwner }
 
+// mayGive reports whether somebody who sees these brands is the author's to
+// make or change. An owner has the whole workspace; anybody else has no more to
+// give than they see themselves, and every brand, which is written as none, is
+// more.
+func (a Author) mayGive(brands []chat.BrandID) bool {
+	if a.Role == chat.RoleOwner || len(a.Brands) == 0 {
+		return true
+	}
+	return len(brands) > 0 && !slices.ContainsFunc(brands, func(b chat.BrandID) bool { return !slices.Contains(a.Brands, b) })
+}
+
+func errNotTheirs() error {
+	return &chat.Error{Code: chat.CodeForbidden, Field: "brands",
+		Message: "You see only some of the brands, so you can add and change only members of those. Ask an owner."}
+}
+
 // newMember checks the fields of a new member and hashes the password.
 func (in *Inbox) newMember(ctx context.Context, add protocol.MemberAdd) (chat.Member, error) {
-	m := chat.Member{ID: chat.NewID[chat.Member](), Role: add.Role, Brands: slices.Clone(add.Brands), Email: normalEmail(add.Email)}
-	if m.Brands == nil {
-		m.Brands = []chat.BrandID{}
+	m := chat.Member{ID: chat.NewID[chat.Member](), Role: add.Role, Email: normalEmail(add.Email)}
+	var err error
+	if m.Brands, err = eachOnce(add.Brands); err != nil {
+		return m, err
 	}
 	if err := chat.CheckText("email", m.Email, maxEmail); err != nil {
 		return m, err
@@ -89,6 +105,24 @@ func (in *Inbox) newMember(ctx context.Context, add protocol.MemberAdd) (chat.Me
 	}
 	m.PasswordHash = hash
 	return m, nil
+}
+
+// maxBrands is how many brands a member may have one by one; who sees more sees
+// every brand.
+const maxBrands = 1000
+
+// eachOnce gives a member's brands without repeats; none is an empty list.
+func eachOnce(brands []chat.BrandID) ([]chat.BrandID, error) {
+	if len(brands) > maxBrands {
+		return nil, chat.Invalid("brands", "At most %d brands are possible.", maxBrands)
+	}
+	out := make([]chat.BrandID, 0, len(brands))
+	for _, b := range brands {
+		if !slices.Contains(out, b) {
+			out = append(out, b)
+		}
+	}
+	return out, nil
 }
 
 func brandsExist(tx *store.Tx, ids []chat.BrandID) error {
@@ -120,7 +154,6 @@ func (in *Inbox) UpdateMember(ctx context.Context, ws chat.WorkspaceID, by Autho
 	}
 	var m chat.Member
 	var head int64
-	accessChanged := false
 	err = in.store.Update(ctx, ws, func(tx *store.Tx) error {
 		old, err := tx.Member(id)
 		if isNotFound(err) {
@@ -139,11 +172,14 @@ func (in *Inbox) UpdateMember(ctx context.Context, ws chat.WorkspaceID, by Autho
 		if err := brandsExist(tx, m.Brands); err != nil {
 			return err
 		}
+		accessChanged := old.Role != m.Role || old.Disabled != m.Disabled || !slices.Equal(old.Brands, m.Brands)
+		if !accessChanged && old.Name == m.Name && hash == "" {
+			return nil
+		}
 		meta := store.Meta{Actor: by.Actor}
 		if err := tx.PutMember(&m, meta); err != nil {
 			return err
 		}
-		accessChanged = old.Role != m.Role || old.Disabled != m.Disabled || !slices.Equal(old.Brands, m.Brands)
 		if accessChanged {
 			a := chat.Access{Member: m.ID, Role: m.Role, Brands: m.Brands, Revoked: m.Disabled}
 			if err := tx.PutAccess(a, meta); err != nil {
@@ -156,8 +192,10 @@ func (in *Inbox) UpdateMember(ctx context.Context, ws chat.WorkspaceID, by Autho
 	if err != nil {
 		return m, fmt.Errorf("change member: %w", err)
 	}
-	in.forgetMember(id)
-	in.committed(ws, head, nil)
+	in.forgetMember(id) // first: who hears of the change may ask for what they gained
+	if head > 0 {
+		in.committed(ws, head, nil)
+	}
 	return m, in.signOutAfter(ctx, ws, m, hash != "")
 }
 
@@ -191,7 +229,10 @@ func change(m *chat.Member, u protocol.MemberUpdate, hash string) error {
 		m.Role = *u.Role
 	}
 	if u.Brands != nil {
-		m.Brands = slices.Clone(*u.Brands)
+		var err error
+		if m.Brands, err = eachOnce(*u.Brands); err != nil {
+			return err
+		}
 	}
 	if m.Brands == nil {
 		m.Brands = []chat.BrandID{}
@@ -205,10 +246,14 @@ func change(m *chat.Member, u protocol.MemberUpdate, hash string) error {
 	return nil
 }
 
-// mayChange keeps owners in the hands of owners, and at least one of them.
+// mayChange keeps owners in the hands of owners, and at least one of them, and
+// members of other brands out of the hands of who does not see those.
 func mayChange(by Author, old, m chat.Member, members []chat.Member) error {
 	if (old.Role == chat.RoleOwner || m.Role == chat.RoleOwner) && !by.mayMakeOwners() {
 		return chat.Errorf(chat.CodeForbidden, "Only an owner can change an owner or make one.")
+	}
+	if !by.mayGive(old.Brands) || !by.mayGive(m.Brands) {
+		return errNotTheirs()
 	}
 	if old.Role != chat.RoleOwner || (m.Role == chat.RoleOwner && !m.Disabled) {
 		return nil

@@ -1,6 +1,7 @@
 package inbox
 
 import (
+	"cmp"
 	"slices"
 	"strconv"
 	"strings"
@@ -57,6 +58,9 @@ func (d *deed) messageSend(args protocol.MessageSendArgs) (effect, error) {
 		SentAt: d.now, StoredAt: d.now, ReplyTo: args.ReplyTo, Delivery: &chat.Delivery{State: chat.DeliveryQueued}}
 	if channel.Kind == chat.KindWeb { // the visitor reads it from us: stored is sent
 		msg.Delivery.State = chat.DeliverySent
+	}
+	if err := chat.CheckSize("parts", msg); err != nil {
+		return effect{}, err
 	}
 	if err := d.readByAnswering(&conv); err != nil {
 		return effect{}, err
@@ -150,6 +154,9 @@ func (d *deed) commentAdd(args protocol.CommentAddArgs) (effect, error) {
 	}
 	msg := chat.Message{ID: args.Message, Kind: chat.MessageKindComment, Author: chat.MemberActor(d.me.ID),
 		Parts: []chat.Part{chat.TextPart(args.Text)}, Mentions: mentions, SentAt: d.now, StoredAt: d.now}
+	if err := chat.CheckSize("text", msg); err != nil {
+		return effect{}, err
+	}
 	conv.Append(&msg)
 	return d.putMessage(msg, conv, true)
 }
@@ -191,11 +198,13 @@ func (d *deed) putMessage(msg chat.Message, conv chat.Conversation, comment bool
 	return effect{entity: msg, seq: msg.Ver, conv: &conv}, nil
 }
 
-// checkLength refuses text longer than the channel takes.
+// checkLength refuses text longer than the channel takes. Links and titles are
+// words too, by the time the customer reads them; what says something about a
+// file is not, and only bounded by the size of the whole.
 func checkLength(parts []chat.Part, can chat.Abilities) error {
 	n := 0
 	for _, p := range parts {
-		n += utf8.RuneCountInString(p.Text)
+		n += utf8.RuneCountInString(p.Text) + utf8.RuneCountInString(p.Title) + utf8.RuneCountInString(p.URL)
 	}
 	if n > can.MaxText {
 		return &chat.Error{Code: chat.CodeTooLarge, Field: "parts",
@@ -222,9 +231,7 @@ func withFiles(parts []chat.Part, find func(sha256 string) (chat.File, error)) (
 			return nil, err
 		}
 		p.Type, p.Size = f.Type, f.Size
-		if p.Name == "" {
-			p.Name = f.Name
-		}
+		p.Name = cmp.Or(chat.FileName(p.Name), f.Name)
 	}
 	return out, nil
 }

@@ -79,6 +79,9 @@ func (d *deed) draftPut(args protocol.DraftPutArgs) (effect, error) {
 		return d.drop(conv)
 	}
 	draft := chat.Draft{Conversation: conv.ID, Member: d.me.ID, Text: args.Text, Comment: args.Comment, UpdatedAt: d.now}
+	if err := chat.CheckSize("text", draft); err != nil {
+		return effect{}, err
+	}
 	if err := d.tx.PutDraft(&draft, d.meta); err != nil {
 		return effect{}, err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,10 @@ func (s *Store) Backup(ctx context.Context, file string) (err error) {
 	if s.d.postgres {
 		err = s.backupPostgres(ctx, part)
 	} else {
-		err = backupSQLite(ctx, s.path, part)
+		err = s.backupSQLite(ctx, part)
+	}
+	if full(err) { // what is read needs no room
+		return wrapFile("backup", err)
 	}
 	if err != nil {
 		return wrap("backup", err)
@@ -50,20 +54,27 @@ func (s *Store) Backup(ctx context.Context, file string) (err error) {
 
 // backupSQLite copies the database through a connection of its own: one that
 // may only read, but, unlike the readers', may write another file.
-func backupSQLite(ctx context.Context, path, file string) error {
-	db, err := sql.Open("sqlite3", sqliteDSN(path, "mode=ro&_busy_timeout=10000"))
+func (s *Store) backupSQLite(ctx context.Context, file string) error {
+	db, err := sql.Open("sqlite3", sqliteDSN(s.path, "mode=ro&_busy_timeout=10000"+s.params))
 	if err != nil {
 		return err
 	}
 	_, err = db.ExecContext(ctx, `vacuum into `+quoted(file))
-	return errors.Join(err, db.Close())
+	if err = errors.Join(err, db.Close()); err == nil && s.disturbed() {
+		return chat.Errorf(chat.CodeConflict, "The database was opened by another program during the backup. Nothing was kept of it; run it once more.")
+	}
+	return err
 }
 
 func wrapFile(op string, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &chat.Error{Code: chat.CodeUnavailable, Message: "The file cannot be read or written.", Cause: &opError{op, err}}
+	message := "The file cannot be read or written."
+	if full(err) {
+		message = "There is no room for the file where it was to be written. Nothing was left there; make room, or choose another place."
+	}
+	return &chat.Error{Code: chat.CodeUnavailable, Message: message, Cause: &opError{op, err}}
 }
 
 func removeIfThere(file string) error {
@@ -114,11 +125,7 @@ func syncFolder(path string) error {
 }
 
 func (s *Store) backupPostgres(ctx context.Context, file string) (err error) {
-	steps, err := migrations()
-	if err != nil {
-		return err
-	}
-	if err := migrateSQLite(ctx, file, 0, steps); err != nil {
+	if err := migrateSQLite(ctx, file, 0, s.steps); err != nil {
 		return err
 	}
 	from, err := s.snapshot(ctx)
@@ -135,7 +142,7 @@ func (s *Store) backupPostgres(ctx context.Context, file string) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := copyTables(ctx, from, to, &dialect{}, steps); err != nil {
+	if err := copyTables(ctx, from, to, &dialect{}, s.steps); err != nil {
 		return errors.Join(err, to.Rollback())
 	}
 	return to.Commit()
@@ -151,7 +158,8 @@ func Restore(ctx context.Context, file string, opt Options) error {
 	if _, err := os.Stat(file); err != nil {
 		return wrapFile("restore", err)
 	}
-	version, err := inspectSQLite(ctx, file, steps)
+	c := candidate{path: file, name: file, whole: math.MaxInt64}
+	version, _, err := c.inspect(ctx, steps)
 	if err != nil {
 		return err
 	}

@@ -2,7 +2,10 @@ package store
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"testing"
@@ -122,6 +125,45 @@ func TestImport(t *testing.T) {
 	})
 }
 
+// An import that is cut off anywhere leaves whole threads.
+func TestAnImportIsCutOnlyBetweenThreads(t *testing.T) {
+	both(t, func(t *testing.T, s *Store, _ Options) {
+		w := newWorld(t, s)
+		gone := errors.New("the power went")
+		const messages = 7
+		before := w.head()
+		err := s.Import(t.Context(), w.ws, func(imp *Importer) error {
+			imp.batch = 20
+			for i := range 10 {
+				if _, err := importOne(imp, w.channels[0], i, messages); err != nil {
+					return err
+				}
+				if err := imp.Whole(); err != nil {
+					return err
+				}
+			}
+			_, err := importOne(imp, w.channels[0], 10, messages)
+			return errors.Join(err, gone)
+		})
+		if !errors.Is(err, gone) {
+			t.Fatal(err)
+		}
+		if n := w.head() - before; n != 9*(2+messages) { // three threads fill a batch
+			t.Errorf("%d entities were committed", n)
+		}
+		checked(t, s)
+
+		ctx, stop := context.WithCancel(t.Context())
+		err = s.Import(ctx, w.ws, func(imp *Importer) error {
+			stop()
+			return imp.Contact(chat.Contact{})
+		})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("an import of a context that has ended: %v", err)
+		}
+	})
+}
+
 // importSome brings in conversations with so many messages each, and gives
 // the number of entities.
 func importSome(tb testing.TB, w *world, conversations, messages int) (total int) {
@@ -138,7 +180,7 @@ func importSome(tb testing.TB, w *world, conversations, messages int) (total int
 		total = 2
 		for i := range conversations {
 			n, err := importOne(imp, channel, i, messages)
-			if err != nil {
+			if err := errors.Join(err, imp.Whole()); err != nil {
 				return err
 			}
 			total += n
@@ -166,4 +208,82 @@ func importOne(imp *Importer, channel chat.Channel, i, messages int) (int, error
 		}
 	}
 	return 2 + messages, imp.Conversation(c)
+}
+
+// A backup of a server that does not run changes nothing of it, so that it
+// works where nothing can be written; what only the log holds is in it.
+func TestBackupWritesNothingBesideTheDatabase(t *testing.T) {
+	for name, ends := range map[string][]string{"stopped": nil, "killed": {"", "-wal", "-shm"}, "killed, without the log's index": {"", "-wal"}} {
+		t.Run(name, func(t *testing.T) {
+			opt := quiet(Options{Data: t.TempDir()})
+			s := opened(t, opt)
+			w := newWorld(t, s)
+			c := w.begin(0, "Ada")
+			m := w.say(c.ID, "acknowledged")
+			place := quiet(Options{Data: t.TempDir(), Scratch: t.TempDir(), ReadOnly: true})
+			if ends == nil {
+				must(t, s.Close())
+				ends = []string{""}
+			}
+			for _, end := range ends {
+				must(t, copyFile(databasePath(opt)+end, databasePath(place)+end))
+			}
+			before := contents(t, place.Data)
+			file := filepath.Join(t.TempDir(), "backup.db")
+			from := opened(t, place)
+			must(t, from.Backup(t.Context(), file))
+			checked(t, from)
+			if during := contents(t, place.Data); !maps.Equal(during, before) {
+				t.Errorf("while it is open there is %v, not %v", during, before)
+			}
+			must(t, from.Close())
+			if after := contents(t, place.Data); !maps.Equal(after, before) {
+				t.Errorf("afterwards there is %v, not %v", after, before)
+			}
+			if left := contents(t, place.Scratch); len(left) != 0 {
+				t.Errorf("of the copy is left %v", left)
+			}
+			restored := fresh(t, false)
+			must(t, Restore(t.Context(), file, restored))
+			_, _, _, msgs, err := opened(t, restored).Messages(t.Context(), w.ws, chat.ViewOf(w.owner), c.ID, 0, 0, 0, 10)
+			if err != nil || len(msgs) != 1 || msgs[0].ID != m.ID {
+				t.Errorf("%d messages, %v", len(msgs), err)
+			}
+		})
+	}
+}
+
+func TestBackupBesideARunningServer(t *testing.T) {
+	opt := quiet(Options{Data: t.TempDir()})
+	stopped := opened(t, opt)
+	newWorld(t, stopped)
+	must(t, stopped.Close())
+	reading := opt
+	reading.ReadOnly = true
+	alone := opened(t, reading)
+	opened(t, opt)
+	file := filepath.Join(t.TempDir(), "backup.db")
+	wantCode(t, alone.Backup(t.Context(), file), chat.CodeConflict) // it was read as if nobody wrote
+	must(t, opened(t, reading).Backup(t.Context(), file))
+}
+
+// Who brings a newer program makes a backup first, of what the older one wrote.
+func TestBackupOfAnOlderDatabase(t *testing.T) {
+	both(t, func(t *testing.T, s *Store, opt Options) {
+		w := newWorld(t, s)
+		must(t, s.Close())
+		steps, err := migrations()
+		must(t, err)
+		opt.ReadOnly, opt.AnyVersion = true, true
+		s, err = open(t.Context(), opt, append(steps[:len(steps):len(steps)], "create table later (workspace_id blob not null) strict;\n"))
+		must(t, err)
+		file := filepath.Join(t.TempDir(), "backup.db")
+		must(t, s.Backup(t.Context(), file))
+		must(t, s.Close())
+		restored := fresh(t, false)
+		must(t, Restore(t.Context(), file, restored))
+		if got, err := opened(t, restored).Workspace(t.Context(), w.ws); err != nil || got.Name != "Acme" {
+			t.Errorf("workspace %+v, %v", got, err)
+		}
+	})
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"github.com/mattn/go-sqlite3"
@@ -107,7 +108,8 @@ const (
 	sayDiskFull    = "The disk that holds the data is full. Nothing acknowledged is lost; make room and try again."
 	sayReadOnly    = "The data cannot be written: the folder or the database is read-only. Nothing acknowledged is lost."
 	sayDiskTrouble = "The disk that holds the data reports an error. Nothing acknowledged is lost; check the disk and try again."
-	sayDamaged     = "The database is damaged. It was left as it is; restore a backup."
+	sayDamaged     = "Part of the database is damaged and cannot be read. Stop the server, keep the database, and restore a backup."
+	sayHalted      = "The database is damaged, so nothing more is written to it. Stop the server, keep the database, and restore a backup."
 	sayBusy        = "The database is busy. Please try again."
 	sayAway        = "The database cannot be reached. Please try again."
 	sayTaken       = "This already exists: an id, an address or a name that must be unique is taken."
@@ -159,6 +161,9 @@ func classify(err error) (chat.Code, string) {
 }
 
 func classifySQLite(e sqlite3.Error) (chat.Code, string) {
+	if full(e.SystemErrno) { // SQLite tells it apart only where it writes, and not where it makes a file bigger
+		return chat.CodeUnavailable, sayDiskFull
+	}
 	switch e.Code {
 	case sqlite3.ErrFull:
 		return chat.CodeUnavailable, sayDiskFull
@@ -176,6 +181,13 @@ func classifySQLite(e sqlite3.Error) (chat.Code, string) {
 		}
 	}
 	return "", ""
+}
+
+// full reports whether the system has no room for a file.
+func full(err error) bool {
+	var lite sqlite3.Error
+	return errors.As(err, &lite) && (lite.Code == sqlite3.ErrFull || full(lite.SystemErrno)) ||
+		errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
 }
 
 func classifyPostgres(state string) (chat.Code, string) {

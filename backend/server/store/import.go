@@ -9,16 +9,18 @@ import (
 	"parley/backend/chat"
 )
 
-// importBatch is how many entities share a commit of an import.
+// importBatch is how many entities share a commit of an import, at least.
 const importBatch = 20_000
 
 // Importer takes entities in bulk, in an order that foreign keys allow: brands,
 // channels, members, contacts, then conversations and messages. Vers are given
-// in that order; those in the entities are ignored.
+// in that order; those in the entities are ignored. Whoever brings many calls
+// Whole between threads.
 type Importer struct {
-	ctx context.Context
-	s   *Store
-	ws  chat.WorkspaceID
+	ctx   context.Context
+	s     *Store
+	ws    chat.WorkspaceID
+	batch int
 
 	brands        []chat.Brand
 	channels      []chat.Channel
@@ -32,9 +34,10 @@ type Importer struct {
 
 // Import brings in entities in big transactions, beside other writers. The
 // log does not list them: it is trimmed up to them, and readers behind that
-// load the state instead. What was committed before an error of fill stays.
+// load the state instead. What was committed before an error of fill, or before
+// ctx ended, stays.
 func (s *Store) Import(ctx context.Context, ws chat.WorkspaceID, fill func(*Importer) error) error {
-	imp := &Importer{ctx: ctx, s: s, ws: ws}
+	imp := &Importer{ctx: ctx, s: s, ws: ws, batch: importBatch}
 	if err := fill(imp); err != nil {
 		return err
 	}
@@ -105,7 +108,14 @@ func (imp *Importer) File(x chat.File) error {
 
 func (imp *Importer) added() error {
 	imp.size++
-	if imp.size < importBatch {
+	return imp.ctx.Err()
+}
+
+// Whole says that what was taken so far fits together, every thread with all
+// of its messages. Only there is an import committed, so that one that is cut
+// off leaves no half thread.
+func (imp *Importer) Whole() error {
+	if imp.size < imp.batch {
 		return nil
 	}
 	return imp.flush()

@@ -52,7 +52,7 @@ func (opt Options) settled(where string, version int, steps []string) (readOnly 
 	switch {
 	case version == 0 && (opt.MustExist || opt.ReadOnly):
 		return false, chat.Errorf(chat.CodeNotFound, "%s holds no data of a Parley server yet. Nothing was made there; is this the right place?", where)
-	case version < len(steps) && opt.ReadOnly:
+	case version < len(steps) && opt.ReadOnly && !opt.AnyVersion:
 		return false, chat.Errorf(chat.CodeConflict, "%s was written by an older Parley. Bring it up to date first: parleyd migrate.", where)
 	}
 	return opt.ReadOnly, nil

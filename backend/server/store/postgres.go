@@ -51,10 +51,15 @@ func (s *Store) openPostgres(ctx context.Context, opt Options, steps []string) e
 		if err != nil {
 			return err
 		}
-		if _, err := opt.settled(where, version, steps); err != nil {
+		asItIs, err := opt.settled(where, version, steps)
+		if err != nil {
 			return err
 		}
+		if asItIs {
+			steps = steps[:version]
+		}
 	}
+	s.steps = steps
 	if err := migratePostgres(ctx, s.w, s.d, where, steps); err != nil {
 		return err
 	}

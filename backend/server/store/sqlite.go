@@ -6,14 +6,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
-
-	"github.com/mattn/go-sqlite3"
 
 	"parley/backend/chat"
 )
@@ -22,11 +19,7 @@ const (
 	databaseFile = "parley.db"
 	// applicationID marks a SQLite file as a Parley server's ("PrlS").
 	applicationID = 0x50726c53
-	// quickCheckBytes is up to which size a file is checked as a whole at each
-	// start; a larger one, where that would take seconds, only in its parts
-	// that every start needs. parleyd check looks at everything.
-	quickCheckBytes = 32 << 20
-	readers         = 4
+	readers       = 4
 )
 
 // SQLite reads pragmas from the DSN, so that each connection of a pool has
@@ -52,8 +45,12 @@ func (s *Store) openSQLite(ctx context.Context, opt Options, steps []string) err
 		return err
 	}
 	path := filepath.Join(opt.Data, databaseFile)
-	s.path = path
-	version, err := inspectSQLite(ctx, path, steps)
+	c := candidate{path: path, name: path, whole: opt.wholeBytes, quiet: opt.ReadOnly}
+	if err := s.copyAside(&c, opt); err != nil {
+		return err
+	}
+	s.path = c.path
+	version, size, err := c.inspect(ctx, steps)
 	if err != nil {
 		return err
 	}
@@ -61,7 +58,8 @@ func (s *Store) openSQLite(ctx context.Context, opt Options, steps []string) err
 		if err != nil {
 			return err
 		}
-		return s.readSQLite(ctx, path)
+		s.steps = steps[:version]
+		return s.readSQLite(ctx, c)
 	}
 	if err := os.MkdirAll(opt.Data, 0o700); err != nil {
 		return &chat.Error{Code: chat.CodeUnavailable, Message: "The data folder cannot be made or entered.", Cause: err}
@@ -86,21 +84,45 @@ func (s *Store) openSQLite(ctx context.Context, opt Options, steps []string) err
 	}
 	s.r.SetMaxOpenConns(readers)
 	s.r.SetMaxIdleConns(readers)
-	return s.r.PingContext(ctx)
+	if err := s.r.PingContext(ctx); err != nil {
+		return err
+	}
+	if version == len(steps) && size > c.whole {
+		return s.startAudit()
+	}
+	return nil
 }
 
-// readSQLite opens the file for reading and leaves no trace. Where no log of a
-// writer lies beside it, SQLite is told that there is none: it would otherwise
-// want to make one.
-func (s *Store) readSQLite(ctx context.Context, path string) (err error) {
-	params := readerPragmas
-	if _, missing := os.Lstat(path + "-wal"); errors.Is(missing, os.ErrNotExist) {
-		params += "&immutable=1"
-		if s.unshared, err = os.Stat(path); err != nil {
+// copyAside lets a log be read that lies beside its database without the index
+// that SQLite reads it by: SQLite would have to make one beside them.
+func (s *Store) copyAside(c *candidate, opt Options) (err error) {
+	_, noLog := os.Lstat(c.path + "-wal")
+	_, noIndex := os.Lstat(c.path + "-shm")
+	if !opt.ReadOnly || noLog != nil || noIndex == nil {
+		return nil
+	}
+	if s.scratch, err = os.MkdirTemp(opt.Scratch, "parley-reading-"); err != nil {
+		return wrapFile("read log", err)
+	}
+	to := filepath.Join(s.scratch, databaseFile)
+	for _, end := range []string{"", "-wal"} {
+		if err := copyFile(c.path+end, to+end); err != nil {
+			return wrapFile("read log", err)
+		}
+	}
+	c.path, c.quiet = to, false
+	return nil
+}
+
+// readSQLite opens the file for reading and leaves no trace.
+func (s *Store) readSQLite(ctx context.Context, c candidate) (err error) {
+	s.params = c.params()
+	if s.params == unlogged {
+		if s.unshared, err = os.Stat(c.path); err != nil {
 			return &chat.Error{Code: chat.CodeUnavailable, Message: "The database file cannot be read.", Cause: err}
 		}
 	}
-	if s.r, err = sql.Open("sqlite3", sqliteDSN(path, params)); err != nil {
+	if s.r, err = sql.Open("sqlite3", sqliteDSN(c.path, readerPragmas+s.params)); err != nil {
 		return err
 	}
 	s.r.SetMaxOpenConns(readers)
@@ -136,39 +158,75 @@ func checkFTS5(used bool) error {
 	return chat.Errorf(chat.CodeUnavailable, "This program was built without full-text search. Build it with the tag sqlite_fts5, as the Makefile does.")
 }
 
-// inspectSQLite tells the schema version of the file, 0 where there is none
-// yet, and refuses what is not ours, not whole or not understood. It changes
-// nothing.
-func inspectSQLite(ctx context.Context, path string, steps []string) (int, error) {
-	info, err := os.Stat(path)
+// candidate is a file that may be our database.
+type candidate struct {
+	path  string
+	name  string // what people are told: of a copy, the original's path
+	whole int64  // up to which size it is checked as a whole; 0 means wholeBytes
+	quiet bool   // nothing may be written beside it
+}
+
+// unlogged tells SQLite that nobody writes to the file and that there is no
+// log: it would otherwise make files beside it.
+const unlogged = "&immutable=1"
+
+// params are what SQLite is to be told to read the file as it is.
+func (c candidate) params() string {
+	if _, err := os.Lstat(c.path + "-wal"); errors.Is(err, os.ErrNotExist) {
+		return unlogged
+	}
+	if c.quiet {
+		return "&readonly_shm=1" // where no server keeps the log's index up to date, SQLite makes one in memory
+	}
+	return ""
+}
+
+// inspect tells the file's size and schema version, 0 where there is none yet,
+// and refuses what is not ours, not whole or not understood. It changes nothing.
+func (c *candidate) inspect(ctx context.Context, steps []string) (version int, size int64, err error) {
+	if c.whole == 0 {
+		c.whole = wholeBytes
+	}
+	info, err := os.Stat(c.path)
 	if errors.Is(err, os.ErrNotExist) {
-		return 0, leftover(path)
+		return 0, 0, leftover(c.path)
 	}
 	if err != nil {
-		return 0, &chat.Error{Code: chat.CodeUnavailable, Message: "The database file cannot be read.", Cause: err}
+		return 0, 0, &chat.Error{Code: chat.CodeUnavailable, Message: "The database file cannot be read.", Cause: err}
 	}
 	if !info.Mode().IsRegular() {
-		return 0, errForeign(path)
+		return 0, 0, errForeign(c.name)
 	}
 	pending := false // the write-ahead log holds what the file does not have yet
-	if wal, err := os.Stat(path + "-wal"); err == nil {
+	if wal, err := os.Stat(c.path + "-wal"); err == nil {
 		pending = wal.Size() > 0
 	}
-	if info.Size() == 0 && !pending {
-		return 0, nil
+	size = info.Size()
+	if size == 0 && !pending {
+		return 0, 0, nil
 	}
-	version, pages, err := readHeader(path)
+	f, err := os.Open(c.path)
+	if err != nil {
+		return 0, 0, &chat.Error{Code: chat.CodeUnavailable, Message: "The database file cannot be read.", Cause: err}
+	}
+	defer f.Close()
+	h, ours := readHeader(f)
 	switch {
-	case err != nil:
-		return 0, err
-	case version > len(steps):
-		return 0, errNewer(path, version, len(steps))
-	case version < 1:
-		return 0, errForeign(path)
-	case !pending && pages > info.Size():
-		return 0, errDamaged(path, fmt.Errorf("the file has %d bytes of %d", info.Size(), pages))
+	case !ours || h.version < 1:
+		return 0, 0, errForeign(c.name)
+	case h.version > len(steps):
+		return 0, 0, errNewer(c.name, h.version, len(steps))
+	case !pending && h.pages*h.pageSize > size:
+		return 0, 0, errDamaged(c.name, fmt.Errorf("the file has %d bytes of %d", size, h.pages*h.pageSize))
 	}
-	return probeSQLite(ctx, path, steps, pending, info.Size())
+	version, err = c.probe(context.WithoutCancel(ctx), f, h, size, steps)
+	switch {
+	case notWhole(err):
+		return 0, 0, errDamaged(c.name, err)
+	case err == nil && version > len(steps):
+		err = errNewer(c.name, version, len(steps))
+	}
+	return version, size, err
 }
 
 // companions are the ends of the names of what SQLite keeps beside a database.
@@ -186,56 +244,34 @@ func leftover(path string) error {
 	return nil
 }
 
-// readHeader reads a file's first page without SQLite, which would touch it.
-func readHeader(path string) (version int, size int64, err error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return 0, 0, &chat.Error{Code: chat.CodeUnavailable, Message: "The database file cannot be read.", Cause: err}
-	}
-	header := make([]byte, 100)
-	_, err = io.ReadFull(f, header)
-	if err = errors.Join(err, f.Close()); err != nil || string(header[:16]) != "SQLite format 3\x00" {
-		return 0, 0, errForeign(path)
-	}
-	if binary.BigEndian.Uint32(header[68:]) != applicationID {
-		return 0, 0, errForeign(path)
-	}
-	page := int64(binary.BigEndian.Uint16(header[16:]))
-	if page == 1 {
-		page = 64 << 10
-	}
-	return int(int32(binary.BigEndian.Uint32(header[60:]))), page * int64(binary.BigEndian.Uint32(header[28:])), nil
+// header is what the first bytes of a SQLite file say.
+type header struct {
+	version         int
+	pageSize, pages int64
 }
 
-// probeSQLite opens the file for reading only and looks whether it is whole.
-func probeSQLite(ctx context.Context, path string, steps []string, pending bool, size int64) (int, error) {
-	params := "mode=ro&_query_only=1&_busy_timeout=10000"
-	if !pending {
-		params += "&immutable=1" // leaves no files beside the database
+// readHeader reads it without SQLite, which would touch the file.
+func readHeader(f *os.File) (h header, ours bool) {
+	b := make([]byte, 100)
+	if _, err := f.ReadAt(b, 0); err != nil || string(b[:16]) != "SQLite format 3\x00" {
+		return header{}, false
 	}
-	db, err := sql.Open("sqlite3", sqliteDSN(path, params))
+	h = header{version: int(int32(binary.BigEndian.Uint32(b[60:]))), pageSize: int64(binary.BigEndian.Uint16(b[16:])),
+		pages: int64(binary.BigEndian.Uint32(b[28:]))}
+	if h.pageSize == 1 {
+		h.pageSize = 64 << 10
+	}
+	return h, binary.BigEndian.Uint32(b[68:]) == applicationID
+}
+
+// probe opens the file for reading only and looks whether it is whole, as far
+// as there is time for that.
+func (c candidate) probe(ctx context.Context, f *os.File, h header, size int64, steps []string) (version int, err error) {
+	db, err := sql.Open("sqlite3", sqliteDSN(c.path, "mode=ro&_query_only=1&_busy_timeout=10000"+c.params()))
 	if err != nil {
 		return 0, err
 	}
-	version, err := probe(context.WithoutCancel(ctx), db, steps, size)
-	if err = errors.Join(err, db.Close()); err != nil {
-		if code, _ := classify(err); code == chat.CodeUnavailable && !damage(err) {
-			return 0, err
-		}
-		return 0, errDamaged(path, err)
-	}
-	if version > len(steps) {
-		return 0, errNewer(path, version, len(steps))
-	}
-	return version, nil
-}
-
-func damage(err error) bool {
-	var lite sqlite3.Error
-	return errors.As(err, &lite) && (lite.Code == sqlite3.ErrCorrupt || lite.Code == sqlite3.ErrNotADB)
-}
-
-func probe(ctx context.Context, db *sql.DB, steps []string, size int64) (version int, err error) {
+	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := db.QueryRowContext(ctx, `pragma user_version`).Scan(&version); err != nil {
 		return 0, err
 	}
@@ -248,17 +284,13 @@ func probe(ctx context.Context, db *sql.DB, steps []string, size int64) (version
 			return 0, err
 		}
 	}
-	if size > quickCheckBytes {
-		return version, nil
+	if size > c.whole && version == len(steps) { // a migration touches everything, and has to know
+		return version, sample(f, h)
 	}
-	var verdict string
-	if err := db.QueryRowContext(ctx, `pragma quick_check(1)`).Scan(&verdict); err != nil {
+	if err := readThrough(ctx, f); err != nil {
 		return 0, err
 	}
-	if verdict != "ok" {
-		return 0, errors.New(verdict)
-	}
-	return version, nil
+	return version, quickCheck(ctx, db)
 }
 
 // migrateSQLite brings the file from version to the newest, each step in a

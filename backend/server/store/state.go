@@ -16,8 +16,19 @@ import (
 //
 // Of conversations it gives those in the window, like Bootstrap, and older ones
 // that the reader may hold from before: else one that was resolved meanwhile
-// would stay open there for ever.
+// would stay open there for ever. A position that the log has not reached is
+// chat.CodeReset, as for Changes.
 func (s *Store) State(ctx context.Context, ws chat.WorkspaceID, view chat.View, after int64, st Stream) (next string, err error) {
+	begin := st.Begin
+	st.Begin = func(head int64, epoch string) error {
+		if after > head {
+			return chat.Errorf(chat.CodeReset, "This position is not in the log: the data were restored from a backup. Load them anew.")
+		}
+		if begin == nil {
+			return nil
+		}
+		return begin(head, epoch)
+	}
 	a, at, err := s.stream(ctx, ws, view, st, stageSettings, stageContacts, stageConversations, stageDrafts, stageTombstones)
 	if err != nil {
 		return "", err

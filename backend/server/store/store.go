@@ -26,6 +26,7 @@ import (
 	"log/slog"
 	"os"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/backend/chat"
@@ -37,10 +38,17 @@ type Store struct {
 	w    *sql.DB // writers
 	r    *sql.DB // readers
 	path string  // of SQLite's file
+	// params are what SQLite must be told to read the file of a store that is
+	// only read.
+	params string
+	steps  []string // that led to the schema
 	// unshared is how SQLite's file was when it was opened without regard to
 	// others who might write to it; nil where they are regarded.
 	unshared os.FileInfo
+	scratch  string    // a folder with a copy of SQLite's files, to be removed; "" is none
 	conn     *sql.Conn // SQLite's only writer, held from Open to Close; nil on PostgreSQL
+	audit    *audit
+	damaged  atomic.Bool // as the audit found
 	readOnly bool
 	now      func() chat.Time
 	log      *slog.Logger
@@ -62,7 +70,8 @@ func Open(ctx context.Context, opt Options) (*Store, error) {
 }
 
 func open(ctx context.Context, opt Options, steps []string) (*Store, error) {
-	s := &Store{d: &dialect{postgres: opt.Database != ""}, readOnly: opt.ReadOnly, now: opt.Now, log: opt.Log, queues: map[chat.WorkspaceID]*queue{}}
+	s := &Store{d: &dialect{postgres: opt.Database != ""}, steps: steps, readOnly: opt.ReadOnly, now: opt.Now, log: opt.Log,
+		queues: map[chat.WorkspaceID]*queue{}}
 	if s.now == nil {
 		s.now = func() chat.Time { return chat.TimeOf(time.Now()) }
 	}
@@ -92,6 +101,7 @@ func (s *Store) Close() error {
 	if again {
 		return nil
 	}
+	s.audit.end()
 	if err := s.closePools(); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}
@@ -109,11 +119,20 @@ func (s *Store) closePools() error {
 	if s.w != nil {
 		errs = append(errs, s.w.Close())
 	}
+	if s.audit != nil {
+		errs = append(errs, s.audit.file.Close())
+	}
+	if s.scratch != "" {
+		errs = append(errs, os.RemoveAll(s.scratch))
+	}
 	return errors.Join(errs...)
 }
 
-// Ping reports whether the database answers.
+// Ping reports whether the database answers and is not known to be damaged.
 func (s *Store) Ping(ctx context.Context) error {
+	if s.damaged.Load() {
+		return chat.Errorf(chat.CodeUnavailable, sayHalted)
+	}
 	var one int
 	return wrap("ping store", s.r.QueryRowContext(ctx, `select 1`).Scan(&one))
 }

@@ -17,12 +17,20 @@ type Options struct {
 	// MustExist refuses to make a database where there is none.
 	MustExist bool
 	// ReadOnly opens a database that is there without writing anything, so that
-	// it works in a folder that is read-only; it is not migrated.
+	// it works in a folder that is read-only or full; it is not migrated.
 	ReadOnly bool
+	// AnyVersion also opens what an older program wrote, with ReadOnly: a backup
+	// of it is good.
+	AnyVersion bool
+	// Scratch is the folder for a copy, where ReadOnly cannot read the database
+	// in its place; empty means the system's for temporary files.
+	Scratch string
 	// Now is the clock; nil means the system's.
 	Now func() chat.Time
 	// Log receives what an operator should know; nil means slog's default.
 	Log *slog.Logger
+
+	wholeBytes int64 // in place of the constant, for tests
 }
 
 // Meta says who caused a change and with which command.

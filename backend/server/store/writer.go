@@ -101,6 +101,9 @@ func (s *Store) enqueue(j *job) error {
 	if s.readOnly {
 		return chat.Errorf(chat.CodeUnavailable, sayReadOnly)
 	}
+	if s.damaged.Load() {
+		return chat.Errorf(chat.CodeUnavailable, sayHalted)
+	}
 	key := chat.WorkspaceID{}
 	if s.d.postgres {
 		key = j.ws

@@ -1,18 +1,14 @@
 package web_test
 
 import (
-	"bufio"
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
-	"io"
-	"net"
 	"net/http"
 	"strconv"
 	"strings"
 	"testing"
 	"testing/fstest"
-	"time"
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
@@ -369,34 +365,5 @@ func TestAfterARestoreTheThreadIsShorter(t *testing.T) {
 	g.say("three")
 	if f := s.until(protocol.FrameMessage); f.From != 2 || f.To != 3 || f.Message == nil {
 		t.Errorf("%+v", f)
-	}
-}
-
-// TestAStalledStrangerHoldsNothingUp: bodies that do not come are answered and
-// cut, and a server that stops does not wait for them.
-func TestAStalledStrangerHoldsNothingUp(t *testing.T) {
-	h := build(t, func(_ *chat.ChannelSettings, o *web.Options) { o.Patience = 100 * time.Millisecond })
-	g := h.guest(nil)
-	for _, head := range []string{
-		"POST /v1/visitor/session HTTP/1.1\r\n",
-		"POST /v1/visitor/messages HTTP/1.1\r\n" + g.auth() + "\r\n",
-		"POST /v1/visitor/messages HTTP/1.1\r\nAuthorization: Visitor nobody\r\n",
-		"PUT /v1/visitor/files/" + strings.Repeat("a", 64) + " HTTP/1.1\r\n" + g.auth() + "\r\n",
-	} {
-		conn, err := net.Dial("tcp", h.server.Listener.Addr().String())
-		if err != nil {
-			t.Fatal(err)
-		}
-		_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
-		if _, err := io.WriteString(conn, head+"Host: x\r\nContent-Length: 100\r\n\r\n{"); err != nil {
-			t.Fatal(err)
-		}
-		w, err := http.ReadResponse(bufio.NewReader(conn), nil)
-		if err != nil {
-			t.Errorf("%.40q: %v", head, err)
-		} else if w.StatusCode/100 != 4 || !w.Close {
-			t.Errorf("%.40q: %d, close %v", head, w.StatusCode, w.Close)
-		}
-		_ = conn.Close()
 	}
 }

@@ -32,13 +32,7 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 // decode reads a JSON object into dst, a pointer to a struct, as members'
 // requests are read.
 func decode(body []byte, dst any) error {
-	err := protocol.Decode(body, dst)
-	var bad *chat.Error
-	if errors.As(err, &bad) && bad.Field == "" { // nothing in it, but the whole of it
-		whole := *bad
-		whole.Field = "body"
-		return &whole
-	}
+	err := protocol.DecodeAs("body", body, dst)
 	if err == nil && !bytes.HasPrefix(bytes.TrimLeft(body, " \t\r\n"), []byte("{")) { // null fits everywhere
 		return chat.Invalid("body", "A JSON object is wanted.")
 	}

@@ -5,8 +5,6 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
-	"path"
-	"strings"
 	"time"
 
 	"parley/backend/chat"
@@ -14,17 +12,6 @@ import (
 	"parley/backend/server/body"
 	"parley/backend/server/inbox"
 )
-
-const maxFilename = 255
-
-// baseName is the last element of a name, for names that arrive with a path.
-func baseName(name string) string {
-	name = path.Base(strings.ReplaceAll(name, `\`, "/"))
-	if name == "." || name == "/" || name == ".." {
-		return ""
-	}
-	return name
-}
 
 // sha256Of gives the name in the address, which is all there is to ask for.
 func sha256Of(r *http.Request) (string, error) {
@@ -86,6 +73,9 @@ func (c *Channel) putFile(w http.ResponseWriter, r *http.Request) error {
 	if err := c.limits.bytes.take(string(v.TokenHash), int(up.Length)); err != nil {
 		return err
 	}
+	if err := c.limits.addressBytes.take(c.address(r), int(up.Length)); err != nil {
+		return err
+	}
 	if b, ok := r.Body.(*body.Body); ok {
 		b.Steady() // a large file may take long, as long as it comes
 	}
@@ -138,10 +128,10 @@ func decodeUpload(r *http.Request) (up inbox.Upload, asks bool, err error) {
 	if plain, err := url.PathUnescape(name); err == nil {
 		name = plain
 	}
-	if err := checkLine("X-Filename", name, maxFilename); err != nil {
+	if err := chat.CheckText("X-Filename", name, chat.MaxTextBytes); err != nil {
 		return up, false, err
 	}
-	up.Name = baseName(name)
+	up.Name = chat.FileName(name)
 	if r.ContentLength < 0 {
 		return up, false, chat.Invalid("Content-Length", "The size of the file must be known before it is sent.")
 	}

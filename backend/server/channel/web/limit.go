@@ -17,8 +17,9 @@ import (
 const maxBuckets = 50_000
 
 type limiters struct {
-	messages, reads, uploads, bytes, sessions *limiter
-	frames                                    Rate
+	messages, reads, uploads, bytes, addressBytes, sessions *limiter
+
+	frames Rate
 }
 
 func newLimiters(l Limits, now func() time.Time) limiters {
@@ -27,8 +28,10 @@ func newLimiters(l Limits, now func() time.Time) limiters {
 		reads:    newLimiter(l.Reads.or(5000, 100), now),
 		uploads:  newLimiter(l.Uploads.or(500, 5), now),
 		bytes:    newLimiter(l.Bytes.or(500<<20, 1<<20), now),
-		sessions: newLimiter(l.Sessions.or(5000, 50), now),
-		frames:   l.Frames.or(200, 20),
+		// An office is one address: as much at once as two of its customers.
+		addressBytes: newLimiter(l.AddressBytes.or(1<<30, 1<<20), now),
+		sessions:     newLimiter(l.Sessions.or(5000, 50), now),
+		frames:       l.Frames.or(200, 20),
 	}
 }
 

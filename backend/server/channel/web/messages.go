@@ -58,10 +58,10 @@ func decodeSend(body []byte) (chat.MessageID, []chat.Part, error) {
 		if !chat.IsSHA256(f.SHA256) {
 			return none, nil, chat.Invalid(field+".sha256", "A file is named by the SHA-256 of its content, 64 hex digits.")
 		}
-		if err := checkLine(field+".name", f.Name, maxFilename); err != nil {
+		if err := chat.CheckText(field+".name", f.Name, chat.MaxTextBytes); err != nil {
 			return none, nil, err
 		}
-		parts = append(parts, chat.Part{Kind: chat.PartFile, SHA256: f.SHA256, Name: baseName(f.Name)})
+		parts = append(parts, chat.Part{Kind: chat.PartFile, SHA256: f.SHA256, Name: chat.FileName(f.Name)})
 	}
 	if len(parts) == 0 {
 		return none, nil, chat.Invalid("text", "The message is empty.")

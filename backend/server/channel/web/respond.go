@@ -16,19 +16,17 @@ import (
 	"parley/backend/server/inbox"
 )
 
-// handle wraps a handler of the visitor API: headers every answer has, bounds
-// on what is read, and errors as problem documents.
+// handle wraps a handler of the visitor API: headers every answer has, and
+// errors as problem documents.
 func (c *Channel) handle(h func(http.ResponseWriter, *http.Request) error) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set(protocol.VersionHeader, protocol.Version)
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
-		in := c.bodies.Take(w, r)
 		err := spoken(r)
 		if err == nil {
 			err = h(w, r)
 		}
-		in.End()
 		if err != nil {
 			c.problem(w, r, err)
 		}
@@ -50,10 +48,11 @@ func otherProtocol(r *http.Request) bool {
 }
 
 // problem answers with the problem document of err. What is not the caller's
-// fault is logged, never what the caller sent.
+// fault is logged, never what the caller sent; what an operator has to mend not
+// each time, or the log would fill the rest of a full disk.
 func (c *Channel) problem(w http.ResponseWriter, r *http.Request, err error) {
 	p := protocol.ProblemOf(err)
-	if p.Status >= http.StatusInternalServerError {
+	if p.Code == chat.CodeInternal || p.Code == chat.CodeUnavailable && c.failures.Allow() {
 		c.log.LogAttrs(r.Context(), slog.LevelError, "visitor request",
 			slog.String("method", r.Method), slog.String("path", r.URL.Path), slog.Any("error", err))
 	}

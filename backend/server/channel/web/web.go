@@ -20,8 +20,9 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"parley/backend/protocol"
-	"parley/backend/server/body"
 	"parley/backend/server/inbox"
 )
 
@@ -38,8 +39,6 @@ type Options struct {
 	Beat time.Duration
 	// Hello is how long a fresh socket may take to say who it is; default 10 s.
 	Hello time.Duration
-	// Patience is how long a request's body may stall; default 30 s.
-	Patience time.Duration
 	// Address tells whom a request comes from, for the limits per address. The
 	// default is the peer of the connection; behind a proxy the server hands
 	// in what it trusts.
@@ -54,8 +53,11 @@ type Limits struct {
 	Reads    Rate // reads of messages and files per visitor
 	Uploads  Rate // pieces of files per visitor
 	Bytes    Rate // uploaded bytes per visitor
-	Sessions Rate // visitor sessions per address
-	Frames   Rate // frames a visitor sends on one socket
+	// AddressBytes are uploaded bytes per address, as a visitor's token costs
+	// nothing.
+	AddressBytes Rate
+	Sessions     Rate // visitor sessions per address
+	Frames       Rate // frames a visitor sends on one socket
 	// Sockets is how many sockets may be open at once; default 20,000.
 	Sockets int
 	// SocketsPerVisitor is how many one visitor may have; default 16.
@@ -95,7 +97,8 @@ type Channel struct {
 	assets  assets
 	limits  limiters
 	sockets *sockets
-	bodies  *body.Bounds
+	// failures bounds the lines of the log about what is unavailable.
+	failures *rate.Limiter
 }
 
 // New makes the channel. Close it before the inbox.
@@ -126,16 +129,12 @@ func New(o Options) *Channel {
 	c.assets = readAssets(files)
 	c.limits = newLimiters(o.Limits, c.now)
 	c.sockets = newSockets(o.Limits)
-	c.bodies = body.NewBounds(o.Patience)
+	c.failures = rate.NewLimiter(rate.Every(10*time.Second), 10)
 	return c
 }
 
-// Close ends every socket with "restarting" and waits for them. Requests whose
-// body stalls are not waited for any more.
-func (c *Channel) Close() {
-	c.bodies.Hurry()
-	c.sockets.close()
-}
+// Close ends every socket with "restarting" and waits for them.
+func (c *Channel) Close() { c.sockets.close() }
 
 // Routes lists everything the channel answers, for the server's mux.
 func (c *Channel) Routes() []Route {
