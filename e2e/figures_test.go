@@ -84,7 +84,7 @@ func started(b *testing.B, desk *Desk, program string, args ...string) (time.Dur
 		b.Fatal(err)
 	}
 	memory := w.memory()
-	w.Kill()
+	w.proc.end() // as closing it does: one that was killed would have to put its cache in order at the next start
 	Until(b, "the screen to be empty", func() bool { return slices.Equal(desk.Screen.ink(desk.Screen.size), before) })
 	return painted.Sub(w.began), memory
 }

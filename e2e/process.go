@@ -56,6 +56,18 @@ func (p *process) kill() {
 	<-p.done
 }
 
+// end asks the process to end and waits until it has, however it does.
+func (p *process) end() {
+	if p.running() {
+		_ = p.cmd.Process.Signal(syscall.SIGTERM) // an error means that it has ended meanwhile
+	}
+	select {
+	case <-p.done:
+	case <-time.After(patience):
+		p.kill()
+	}
+}
+
 // terminate asks the process to end and fails the test unless it does so by itself, without an error.
 func (p *process) terminate(t testing.TB) {
 	t.Helper()
