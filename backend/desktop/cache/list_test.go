@@ -149,7 +149,7 @@ func TestCountsAgreeWithTheModel(t *testing.T) {
 			t.Errorf("brands %v, want %v", got.Brands, brands)
 		}
 	}
-	if s, err := c.Stats(t.Context()); err != nil || s.Conversations != 400 || s.Contacts == 0 || s.Bytes == 0 {
+	if s, err := c.Stats(t.Context()); err != nil || s.Conversations != 400 {
 		t.Errorf("stats %+v, %v", s, err)
 	}
 }

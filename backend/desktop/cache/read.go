@@ -4,11 +4,8 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"sync"
 
 	"parley/backend/chat"
@@ -283,19 +280,6 @@ func (c *Cache) Stats(ctx context.Context) (Stats, error) {
 		return Stats{}, err
 	}
 	s.Readable = s.Conversations - headless
-	if s.Contacts, err = single[int64](ctx, c, "size", "select count(*) from contact"); err != nil {
-		return Stats{}, err
-	}
-	for _, suffix := range []string{"", "-wal"} {
-		info, err := os.Stat(filepath.Join(c.dir, cacheFile+suffix))
-		if errors.Is(err, os.ErrNotExist) {
-			continue
-		}
-		if err != nil {
-			return Stats{}, fmt.Errorf("read size: %w", unavailable(err))
-		}
-		s.Bytes += info.Size()
-	}
 	return s, nil
 }
 

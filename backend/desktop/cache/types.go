@@ -139,6 +139,4 @@ type Counts struct {
 type Stats struct {
 	Conversations int64
 	Readable      int64 // of them, those whose newest messages are here
-	Contacts      int64
-	Bytes         int64 // of the file
 }
