@@ -72,7 +72,7 @@ func (s *Store) tail(ctx context.Context, ws chat.WorkspaceID, after int64, limi
 	case err != nil:
 		return nil, 0, err
 	case after > head:
-		return nil, 0, chat.Errorf(chat.CodeReset, "This position is not in the log: the data were restored from a backup. Load them anew.")
+		return nil, 0, errReset()
 	case after < floor || head-after > farBehind:
 		return nil, 0, errFarBehind()
 	case after == head:
@@ -112,6 +112,10 @@ func (s *Store) tail(ctx context.Context, ws chat.WorkspaceID, after int64, limi
 
 func errFarBehind() error {
 	return chat.Errorf(chat.CodeFarBehind, "Too much has happened since then to list it change by change. Load the state instead.")
+}
+
+func errReset() error {
+	return chat.Errorf(chat.CodeReset, "This position is not in the log: the data were restored from a backup. Load them anew.")
 }
 
 func scanChange(rows *sql.Rows) (chat.Change, error) {

@@ -22,7 +22,7 @@ func (s *Store) State(ctx context.Context, ws chat.WorkspaceID, view chat.View, 
 	begin := st.Begin
 	st.Begin = func(head int64, epoch string) error {
 		if after > head {
-			return chat.Errorf(chat.CodeReset, "This position is not in the log: the data were restored from a backup. Load them anew.")
+			return errReset()
 		}
 		if begin == nil {
 			return nil

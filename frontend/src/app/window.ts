@@ -51,7 +51,7 @@ export async function openWindow(backend: Backend, target: HTMLElement): Promise
       void list.ask({ brand });
     },
   });
-  const drawn = listen(context);
+  const hear = listen(context);
   clock.start();
   const begun = begin(context);
   await Promise.race([begun.then(() => fontsFor(list)), new Promise((late) => setTimeout(late, patience))]);
@@ -60,7 +60,7 @@ export async function openWindow(backend: Backend, target: HTMLElement): Promise
   // After the first paint: the network, and what nobody needs before there is something to click on.
   requestAnimationFrame(() =>
     setTimeout(() => {
-      void begun.then(drawn);
+      void begun.then(hear);
       void Promise.all([chat.load(), bits.load(), dialogs.load()]);
       backend.shown().catch(() => undefined); // the program goes online anyway, a little later
     }),
