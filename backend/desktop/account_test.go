@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"parley/backend/chat"
+	"parley/backend/desktop/cache"
 	"parley/backend/desktop/secrets"
 	"parley/backend/protocol"
 )
@@ -414,6 +415,27 @@ func TestCountsOfTheCacheAreTold(t *testing.T) {
 	cached(t, current(t, e), chat.NewID[chat.Brand]())
 	until(t, "the count", func() bool { return stateOf(t, e).Cached.Conversations == 1 })
 	until(t, "the window to be told", func() bool { return told(e, EventState) > 0 })
+}
+
+func TestCountsOfTheCacheAreKept(t *testing.T) {
+	data := t.TempDir()
+	e := open(t, Options{Data: data, DefaultServer: "x"})
+	join(t, e, nowhere)
+	c := current(t, e).cache
+	cached(t, current(t, e), chat.NewID[chat.Brand]())
+	until(t, "the count to be kept", func() bool { return c.KeptStats().Conversations == 1 })
+	old := cache.Stats{Conversations: 7, Readable: 6}
+	if err := c.KeepStats(t.Context(), old); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = open(t, Options{Data: data, DefaultServer: "x"})
+	if st := stateOf(t, e); st.Cached != cachedOf(old) {
+		t.Fatalf("the first answer is %+v", st.Cached)
+	}
+	until(t, "the count", func() bool { return stateOf(t, e).Cached.Conversations == 1 })
 }
 
 func TestAnAddressThatLinksDoNotPointToIsSaid(t *testing.T) {

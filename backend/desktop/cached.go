@@ -47,9 +47,23 @@ func (s *session) count() {
 			continue
 		}
 		s.counted.Store(&now)
+		if now != s.cache.KeptStats() {
+			if err := s.cache.KeepStats(s.ctx, now); err != nil && s.ctx.Err() == nil {
+				s.e.log.Warn("keep counts", "error", err)
+			}
+		}
 		if before == nil || cachedOf(*before) != cachedOf(now) {
 			s.e.tell.state()
 		}
+	}
+}
+
+// countedBefore starts with the numbers of the last time, and counts once the
+// window is there: that would be its first frame's time in a large cache.
+func (s *session) countedBefore() {
+	if kept := s.cache.KeptStats(); kept.Conversations > 0 {
+		s.counted.Store(&kept)
+		s.countAgain()
 	}
 }
 

@@ -70,6 +70,7 @@ func (e *Engine) openSession(r record) (*session, error) {
 		s.close()
 		return nil, fmt.Errorf("open account: %w", err)
 	}
+	s.countedBefore()
 	s.spawn(s.count)
 	if !r.SignedOut {
 		s.spawn(s.connect)

@@ -283,6 +283,18 @@ func (c *Cache) Stats(ctx context.Context) (Stats, error) {
 	return s, nil
 }
 
+// KeepStats remembers what was counted.
+func (c *Cache) KeepStats(ctx context.Context, s Stats) error {
+	return c.writer.do(ctx, "keep counts", func(t *tx) error {
+		t.state.Counted = s
+		return nil
+	})
+}
+
+// KeptStats says how much was cached when it was counted last, which may be
+// long ago; zero if that is not known.
+func (c *Cache) KeptStats() Stats { return c.state.Load().Counted }
+
 // directory is the names and kinds behind the small numbers, kept in memory
 // because every list row needs them. It is replaced, never changed.
 type directory struct {

@@ -39,6 +39,8 @@ type state struct {
 	GainsLoaded int64 `json:",omitempty"`
 	// Checked is when it was last known that nothing was missing.
 	Checked chat.Time `json:",omitempty"`
+	// Counted is how much was cached when it was counted last.
+	Counted Stats
 	// Mark counts bootstraps; a row carries the mark of the bootstrap during
 	// which it was written or named. Rows below Floor are of another epoch:
 	// any row replaces them.
