@@ -126,32 +126,36 @@ func waitLoaded(b *testing.B, w *Window) {
 	b.Logf("first load: %.1f s, %s", time.Since(began).Seconds(), w.Text(".sync"))
 }
 
-// reportKeys opens one chat after the other by key and reports the time from each key press to the chat: painted by
-// the page (from the event's own time stamp to the end of the frame that shows the chat), and on the screen (from the
-// press of the key, through the X server and back to its pixels).
+// reportKeys opens one chat after the other by key and reports the time from each key press to the chat: laid out by
+// the page (from the event's own time stamp to the end of the frame's work, before WebKit paints it), and on the screen
+// (from the press of the key, through the X server and back to its pixels).
 func (w *Window) reportKeys(b *testing.B) {
 	b.Helper()
 	w.Focus()
 	w.Eval(`(() => {
 		const shown = () => document.querySelector('main [role="log"]')?.ariaLabel + '|' + document.querySelector('main h2')?.textContent;
-		window.painted = [];
+		window.laidOut = [];
 		addEventListener('keydown', (event) => {
 			if (event.code !== 'ArrowDown') return;
 			const before = shown();
 			const look = () => shown() === before ? requestAnimationFrame(look)
-				: setTimeout(() => window.painted.push(performance.now() - event.timeStamp));
+				: setTimeout(() => window.laidOut.push(performance.now() - event.timeStamp));
 			requestAnimationFrame(look);
 		}, true);
 	})()`, nil)
+	hands := newHands(w.desk)
+	hands.press("ctrl+shift+Down") // with the first chat the contact card opens beside it, and the thread has its place
+	w.WaitFor("the first chat", "document.querySelector('aside h2')")
+	w.Eval("window.laidOut.length = 0", nil)
 	took := w.desk.answers(b, w.place("main"))
 	var ms []float64
-	w.Eval("window.painted", &ms)
+	w.Eval("window.laidOut", &ms)
 	if len(ms) != len(took) {
-		b.Fatalf("%d chats were opened, and %d painted", len(took), len(ms))
+		b.Fatalf("%d chats were opened, and %d laid out", len(took), len(ms))
 	}
 	slices.Sort(ms)
-	b.ReportMetric(ms[len(ms)/2], "key-to-painted-p50-ms")
-	b.ReportMetric(ms[len(ms)*95/100], "key-to-painted-p95-ms")
+	b.ReportMetric(ms[len(ms)/2], "key-to-layout-p50-ms")
+	b.ReportMetric(ms[len(ms)*95/100], "key-to-layout-p95-ms")
 	reportAnswers(b, "key", took)
 }
 

@@ -129,11 +129,10 @@ export class Thread {
     this.opening = true;
   }
 
-  /** Called when the agent comes (back) to the thread. */
-  reopen(): Promise<void> {
+  /** Called when the agent comes (back) to the thread; it is to be read (again) then. */
+  reopen(): void {
     this.opening = true;
     this.leftUnreadAt = null;
-    return this.refresh();
   }
 
   private async read(): Promise<void> {
@@ -394,8 +393,8 @@ export class ThreadStore {
     for (const id of this.kept.keys()) this.forget(id);
   }
 
-  /** Puts a conversation in front; "" for none. */
-  open(id: string): void {
+  /** Puts a conversation in front; "" for none. What is known of it is read again once it is `shown`. */
+  open(id: string, shown = Promise.resolve()): void {
     if (id === (this.current?.id ?? '')) return;
     if (id === '') {
       this.current = null;
@@ -408,7 +407,12 @@ export class ThreadStore {
     this.kept.set(id, thread);
     this.current = thread;
     if (!this.drawn.includes(thread)) this.drawn = [...this.drawn, thread];
-    void thread.reopen();
+    thread.reopen();
+    const read = async (): Promise<void> => {
+      if (thread.ready) await shown;
+      if (this.current === thread) await thread.refresh();
+    };
+    void read();
     this.evict();
   }
 
