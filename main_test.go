@@ -17,6 +17,7 @@ import (
 
 	"parley/backend/chat"
 	"parley/backend/desktop"
+	"parley/backend/desktop/prerender"
 )
 
 func TestFlags(t *testing.T) {
@@ -83,26 +84,39 @@ func TestThePageBringsItsOpening(t *testing.T) {
 		t.Fatal(err)
 	}
 	built, err := fs.ReadFile(assets, "index.html")
-	if err != nil || !bytes.Contains(built, unanswered) {
+	if err != nil || !bytes.Contains(built, unanswered) || !bytes.Contains(built, undrawn) {
 		t.Fatalf("the built page has no place for the opening: %v", err)
 	}
 	hangs := make(chan struct{})
 	defer close(hangs)
 	name := `</script><script>alert(1)</script>`
+	read := func(o desktop.Opening) func() (opened, error) {
+		return func() (opened, error) {
+			data, err := json.Marshal(o)
+			return opened{data: data}, err
+		}
+	}
 	for what, test := range map[string]struct {
-		opening func() (desktop.Opening, error)
+		opening func() (opened, error)
 		want    string
 	}{
-		"at once":     {func() (desktop.Opening, error) { return desktop.Opening{State: desktop.AppState{Version: name}}, nil }, `\u003c/script\u003e`},
-		"not at all":  {func() (desktop.Opening, error) { return desktop.Opening{}, errors.New("not now") }, ">null</script>"},
-		"much later":  {func() (desktop.Opening, error) { <-hangs; return desktop.Opening{}, nil }, ">null</script>"},
-		"not as JSON": {func() (desktop.Opening, error) { return desktop.Opening{State: desktop.AppState{Me: []byte("{")}}, nil }, ">null</script>"},
+		"at once":     {read(desktop.Opening{State: desktop.AppState{Version: name}}), `\u003c/script\u003e`},
+		"not at all":  {func() (opened, error) { return opened{}, errors.New("not now") }, ">null</script>"},
+		"much later":  {func() (opened, error) { <-hangs; return opened{}, nil }, ">null</script>"},
+		"not as JSON": {read(desktop.Opening{State: desktop.AppState{Me: []byte("{")}}), ">null</script>"},
+		"undrawn":     {read(desktop.Opening{}), `<div id="app"></div>`},
+		"drawn": {func() (opened, error) {
+			return opened{[]byte("{}"), prerender.Picture{Body: "<p>Inbox</p>", Fonts: []string{"/assets/a.woff2"}}}, nil
+		}, `href="/assets/a.woff2"></head>`},
 	} {
 		w := httptest.NewRecorder()
 		answered(http.NotFoundHandler(), assets, test.opening).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
 		page := w.Body.String()
 		if !strings.Contains(page, test.want) || strings.Contains(page, name) || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
 			t.Errorf("%s: %s %v", what, page, w.Header())
+		}
+		if what == "drawn" && !strings.Contains(page, `<div id="app"><p>Inbox</p></div>`) {
+			t.Errorf("the picture is not in the page: %s", page)
 		}
 		if !strings.HasPrefix(page, "<!doctype html>") || !strings.Contains(page, "</html>") {
 			t.Errorf("%s: not the whole page: %s", what, page)
@@ -148,10 +162,16 @@ func TestOnlyTheFirstPageGetsThePreparedOpening(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer engine.Close()
-	opening := openings(func() *desktop.Engine { return engine }, &late{})
+	draw := func(opening []byte) prerender.Picture { return prerender.Picture{Body: string(opening)} }
+	opening := openings(func() *desktop.Engine { return engine }, &late{}, draw)
 	for _, want := range []int{0, 1} {
-		if o, err := opening(); err != nil || len(o.Settings) != want {
-			t.Fatalf("%v %v, wanted %d settings", o.Settings, err, want)
+		o, err := opening()
+		var got desktop.Opening
+		if err := errors.Join(err, json.Unmarshal(o.data, &got)); err != nil || len(got.Settings) != want {
+			t.Fatalf("%s %v, wanted %d settings", o.data, err, want)
+		}
+		if first := want == 0; (o.picture.Body == string(o.data)) != first {
+			t.Fatalf("the page with %d settings is drawn as %q", want, o.picture.Body)
 		}
 		if err := engine.PutSetting("theme", []byte(`"dark"`)); err != nil {
 			t.Fatal(err)

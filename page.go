@@ -17,6 +17,7 @@ import (
 
 	"parley/backend/desktop"
 	"parley/backend/desktop/bridge"
+	"parley/backend/desktop/prerender"
 )
 
 // policy is what the window's page may do: run our scripts, talk to the
@@ -43,14 +44,27 @@ const (
 	// openingPatience is how long the page waits for the engine. One that takes
 	// longer, over a migration say, is waited for by a window that can say so.
 	openingPatience = 200 * time.Millisecond
+	// drawingPatience is how long the first picture may take; a page that draws
+	// it itself takes longer than that on no machine.
+	drawingPatience = 500 * time.Millisecond
 )
 
-// unanswered is where the page finds what it shows first: nothing, in the page as it is built.
-var unanswered = []byte(`<script type="application/json" id="opening">null</script>`)
+// Where the page, as it is built, has room for what it shows first: drawn, and as data.
+var (
+	undrawn    = []byte(`<div id="app"></div>`)
+	unanswered = []byte(`<script type="application/json" id="opening">null</script>`)
+	headEnd    = []byte(`</head>`)
+)
+
+// opened is what the page shows first.
+type opened struct {
+	data    []byte            // a desktop.Opening as JSON
+	picture prerender.Picture // of the window that starts from it; empty when the page is to draw it
+}
 
 // answered gives the page what it shows first along with itself, so that the
 // first thing painted is the inbox, and not a window that has to ask for it.
-func answered(next http.Handler, assets fs.FS, opening func() (desktop.Opening, error)) http.Handler {
+func answered(next http.Handler, assets fs.FS, opening func() (opened, error)) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/" {
 			next.ServeHTTP(w, r)
@@ -67,18 +81,30 @@ func answered(next http.Handler, assets fs.FS, opening func() (desktop.Opening, 
 	})
 }
 
-// openings gives what the page shows first. It is read as soon as the engine is
-// open, for the page that will soon ask; a page that is loaded again gets a new one.
-func openings(engine func() *desktop.Engine, ear *late) func() (desktop.Opening, error) {
-	read := func() (desktop.Opening, error) {
+// openings gives what the page shows first. It is read and drawn as soon as the
+// engine is open, for the page that will soon ask; a page that is loaded again
+// gets a new one, and draws it by itself.
+func openings(engine func() *desktop.Engine, ear *late, draw func(opening []byte) prerender.Picture) func() (opened, error) {
+	read := func() (opened, error) {
 		e := engine()
 		ear.missed.Store(false) // what was told so far is in it
-		return e.Opening(firstRows)
+		opening, err := e.Opening(firstRows)
+		if err != nil {
+			return opened{}, err
+		}
+		data, err := json.Marshal(opening) // no "<" in it: nothing that was written ends the script
+		return opened{data: data}, err
 	}
-	first := sync.OnceValues(read)
+	first := sync.OnceValues(func() (opened, error) {
+		o, err := read()
+		if err == nil {
+			o.picture = draw(o.data)
+		}
+		return o, err
+	})
 	go func() { _, _ = first() }() // who asks gets the error
 	var asked atomic.Bool
-	return func() (desktop.Opening, error) {
+	return func() (opened, error) {
 		if asked.Swap(true) {
 			return read()
 		}
@@ -87,26 +113,46 @@ func openings(engine func() *desktop.Engine, ear *late) func() (desktop.Opening,
 }
 
 // withOpening puts the opening into a page, if it is there soon.
-func withOpening(page []byte, opening func() (desktop.Opening, error)) []byte {
-	ready := make(chan []byte, 1)
+func withOpening(page []byte, opening func() (opened, error)) []byte {
+	ready := make(chan opened, 1)
 	go func() {
 		o, err := opening()
-		data, encoding := json.Marshal(o) // no "<" in it: nothing that was written ends the script
-		if err != nil || encoding != nil {
-			data = nil // the page asks by itself, and hears why
+		if err != nil {
+			o = opened{} // the page asks by itself, and hears why
 		}
-		ready <- data
+		ready <- o
 	}()
 	timer := time.NewTimer(openingPatience)
 	defer timer.Stop()
 	select {
-	case data := <-ready:
-		if data != nil {
-			return bytes.Replace(page, unanswered, bytes.Replace(unanswered, []byte("null"), data, 1), 1)
+	case o := <-ready:
+		if o.data != nil {
+			page = bytes.Replace(page, unanswered, bytes.Replace(unanswered, []byte("null"), o.data, 1), 1)
+		}
+		if o.picture.Body != "" {
+			page = bytes.Replace(page, undrawn, []byte(`<div id="app">`+o.picture.Body+`</div>`), 1)
+			for _, font := range o.picture.Fonts {
+				page = bytes.Replace(page, headEnd, []byte(`<link rel="preload" as="font" crossorigin href="`+font+`">`+string(headEnd)), 1)
+			}
 		}
 	case <-timer.C:
 	}
 	return page
+}
+
+// drawing is how the window's first picture is drawn.
+func drawing(assets fs.FS, f frame, log *slog.Logger) func(opening []byte) prerender.Picture {
+	return func(opening []byte) prerender.Picture {
+		var picture prerender.Picture
+		code, err := fs.ReadFile(assets, "prerender.bin")
+		if err == nil {
+			picture, err = prerender.Render(code, opening, prerender.View{Width: f.Width, Height: f.Height}, drawingPatience)
+		}
+		if err != nil && !errors.Is(err, prerender.ErrNoPicture) {
+			log.Warn("draw the first picture; the page does it", "error", err)
+		}
+		return picture
+	}
 }
 
 // late is the window's ear before there is a window. What is told meanwhile is

@@ -27,7 +27,10 @@ import (
 	"parley/backend/desktop"
 )
 
-//go:embed build/appicon.png
+// icon is as large as a task bar shows it. A larger one is slow: it goes
+// through the X server pixel by pixel before the window is there.
+//
+//go:embed build/windowicon.png
 var icon []byte
 
 const (
@@ -58,9 +61,9 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 	// The engine opens while the window does: neither waits for the other
 	// before the page is served.
 	engine := &engines{open: func() (*desktop.Engine, error) { return openEngine(ctx, o, ear, shown, log) }}
-	opening := openings(engine.get, ear)
-	shell := &windowShell{seen: seen}
 	f := readFrame(o.data)
+	opening := openings(engine.get, ear, drawing(assets, f, log))
+	shell := &windowShell{seen: seen}
 	policy := linux.WebviewGpuPolicyOnDemand
 	if !gpu {
 		policy = linux.WebviewGpuPolicyNever

@@ -50,6 +50,7 @@ func arrows() []arrow {
 			"the outbox keeps its commands in the cache's local store and knows neither sync nor the engine"},
 		{"backend/desktop/secrets", []string{"backend/chat", "self"}, leaf},
 		{"backend/desktop/voice", []string{"backend/chat", "self"}, leaf},
+		{"backend/desktop/prerender", []string{"self"}, "it draws from JSON with the window's own script, and knows nothing of what is drawn"},
 		{"backend/desktop/notify", []string{"backend/chat", "self"}, leaf},
 
 		{"backend/server", []string{"backend/chat", "backend/protocol", "backend/server", "backend/demo"},
@@ -72,6 +73,7 @@ func arrows() []arrow {
 			"parleyd is the server and nothing of the desktop"},
 
 		{"e2e", []string{"backend", "e2e"}, "end-to-end tests put everything together"},
+		{"build/prerender", []string{"backend/desktop/prerender"}, "what compiles the script that draws the window is what runs it"},
 		{"build/report", nil, "tools of the build know nothing of the program"},
 	}
 }

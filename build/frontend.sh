@@ -34,7 +34,9 @@ unless_fresh() {
 
 settings=(package.json package-lock.json)
 unless_fresh packages node_modules/svelte package-lock.json -- npm ci --no-audit --no-fund --loglevel=error
-unless_fresh window dist/index.html "${settings[@]}" index.html vite.config.ts tsconfig.json svelte.config.js src public -- \
+unless_fresh window dist/index.html "${settings[@]}" index.html vite.config.ts vite.prerender.config.ts tsconfig.json svelte.config.js src public -- \
 	npm run --silent build -- --logLevel warn
+unless_fresh prerender dist/prerender.bin dist/prerender.js ../go.sum ../backend/desktop/prerender ../build/prerender -- \
+	go run -C .. -buildvcs=false ./build/prerender frontend/dist/prerender.js frontend/dist/prerender.bin
 unless_fresh widget ../backend/server/channel/web/dist/chat.js "${settings[@]}" widget -- \
 	npm run --silent build:widget -- --logLevel warn

@@ -46,6 +46,7 @@ func TestConversation(t *testing.T) {
 	window.Kill()
 
 	window = OpenParley(desk, args...)
+	window.WaitFor("the first picture to have come with the page", "performance.getEntriesByName('picture').length === 1")
 	window.Shows(notices, "You are offline")
 	window.Open("Wonderful")
 	window.Shows(thread, "We will call you at noon.")

@@ -1,8 +1,9 @@
 /** The window over an inbox in memory, in a real browser: what only a page can show. */
 import { existsSync } from 'node:fs';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
+import { createContext, runInContext } from 'node:vm';
 import { chromium, type Browser, type Locator, type Page } from 'playwright-core';
 import { build, preview, type PreviewServer } from 'vite';
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest';
@@ -35,6 +36,7 @@ beforeAll(async () => {
   // As it is shipped, parts loaded later included; only the backend is another one.
   const mode = 'production';
   await build({ mode, logLevel: 'error', build: { outDir: folder, rolldownOptions: { input: 'test/dev.html' } } });
+  await build({ configFile: 'vite.prerender.config.ts', logLevel: 'error', build: { outDir: folder } });
   server = await preview({ mode, logLevel: 'error', build: { outDir: folder }, preview: { port: 0, host: '127.0.0.1' } });
   const root = process.getuid?.() === 0; // Chromium's sandbox refuses to run as root
   browser = await chromium.launch({ executablePath: installed(), args: root ? ['--no-sandbox'] : [] });
@@ -63,8 +65,10 @@ async function open(before: (backend: MemoryBackend) => void = () => undefined, 
       Object.defineProperty(globalThis, 'backend', { value: backend });
     },
   })`);
-  await page.goto(`${server.resolvedUrls?.local[0]}test/dev.html?n=200`);
+  await page.goto(address());
 }
+
+const address = (): string => `${server.resolvedUrls?.local[0]}test/dev.html?n=200`;
 
 const button = (name: string): Locator => page.getByRole('button', { name, exact: true });
 const rows = (): Locator => page.getByRole('option');
@@ -203,4 +207,41 @@ test('no key of the window works behind an enlarged picture', async () => {
   await picture.waitFor({ state: 'detached' });
   await page.keyboard.press('Control+Shift+E');
   await expect.poll(resolved).toBe(1);
+});
+
+test('the picture that the program draws becomes the window, element by element', async () => {
+  await open();
+  const opening = await page.evaluate(async () => JSON.stringify(await backend.opening(60)));
+  await page.close();
+
+  // As in the program: a script without a page, and without Intl.
+  const program = createContext({}) as { prerender(...args: unknown[]): void; prerendered(): string };
+  runInContext('delete globalThis.Intl', program);
+  runInContext(await readFile(join(folder, 'prerender.js'), 'utf8'), program);
+  program.prerender(opening, { innerWidth: 1280, innerHeight: 800, navigator: { platform: 'Linux x86_64' } });
+  await new Promise((done) => setImmediate(done));
+  const { body } = JSON.parse(program.prerendered()) as { body: string };
+
+  page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+  const said: string[] = [];
+  page.on('console', (message) => said.push(message.text()));
+  page.on('pageerror', (error) => errors.push(String(error)));
+  await page.route('**/dev.html*', async (route) => {
+    const html = await (await route.fetch()).text();
+    const keep = '<script>globalThis.drawn = [...document.querySelectorAll("#app *")]; drawn.text = drawn.map((e) => e.outerHTML)</script>';
+    await route.fulfill({ contentType: 'text/html', body: html.replace('<div id="app"></div>', () => `<div id="app">${body}</div>${keep}`) });
+  });
+  await page.goto(address());
+  await rows().nth(12).waitFor(); // rows beyond the view are drawn when the window runs
+  const kept = await page.evaluate(() => {
+    const { drawn } = globalThis as unknown as { drawn: Element[] & { text: string[] } };
+    return {
+      rows: drawn.filter((e) => e.matches('[role="option"]')).length,
+      // The button of a menu is exchanged once the menu can be built.
+      gone: drawn.text.filter((_, i) => !drawn[i]?.isConnected && !drawn[i]?.closest('[aria-haspopup]')),
+      changed: drawn.text.filter((text, i) => drawn[i]?.matches('[role="option"], [role="option"] *, nav *') && drawn[i].outerHTML !== text),
+    };
+  });
+  expect(kept).toEqual({ rows: 10, gone: [], changed: [] });
+  expect(said).toEqual([]);
 });

@@ -11,7 +11,7 @@ const threadMin = 400;
 /** Layout decides the widths of the window's parts, within what fits. */
 export class Layout {
   /** px */
-  viewport = $state(1280);
+  viewport = $state(globalThis.innerWidth);
   /** Widths while a handle is being dragged, before they are remembered. */
   private dragged = $state<{ list?: number; panel?: number }>({});
   /** In a narrow window the card is opened for a look, which is not remembered. */

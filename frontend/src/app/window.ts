@@ -1,41 +1,25 @@
 import '@fontsource-variable/inter/wght.css';
-import { mount } from 'svelte';
+import { hydrate, mount } from 'svelte';
 import type { Backend } from '../backend/backend';
-import { App } from '../state/app.svelte';
-import { Clock } from '../state/clock.svelte';
-import { Commands } from '../state/commands';
 import type { Context } from '../state/context';
-import { Desks } from '../state/desk.svelte';
-import { ChatList, pageSize } from '../state/list.svelte';
-import { Settings } from '../state/settings.svelte';
-import { Toasts } from '../state/toasts.svelte';
+import type { ChatList } from '../state/list.svelte';
 import '../ui/tokens.css';
 import '../ui/base.css';
 import { bits } from '../ui/bits';
+import { painted } from '../ui/painted';
 import AppView from './App.svelte';
+import { begin, contextOver } from './begin';
 import { chat } from './chat';
 import { dialogs } from './dialogs';
+import { fontsFor, soon } from './first-paint';
 import { followTheme } from './theme';
-
-/** How long nothing is painted while the program has not answered, ms: an empty frame is worse than a moment. */
-const patience = 150;
 
 /** More rows than a window shows at once need no font at once. */
 const rowsAtOnce = 20;
 
 /** Builds the window over a backend: everything that lives as long as it does is made here. */
 export async function openWindow(backend: Backend, target: HTMLElement): Promise<Context> {
-  const owner = new App(backend);
-  const context: Context = {
-    backend,
-    app: owner,
-    desks: new Desks(owner),
-    list: new ChatList(backend),
-    settings: new Settings(backend),
-    toasts: new Toasts(),
-    clock: new Clock(),
-    commands: new Commands(),
-  };
+  const context = contextOver(backend);
   const { app, list, settings, clock } = context;
   app.admit({
     leave: () => Promise.resolve(),
@@ -54,17 +38,17 @@ export async function openWindow(backend: Backend, target: HTMLElement): Promise
   const hear = listen(context);
   clock.start();
   const begun = begin(context);
-  await Promise.race([begun.then(() => fontsFor(list)), new Promise((late) => setTimeout(late, patience))]);
+  await soon(begun.then(() => fontsFor(firstWords(list))));
   followTheme(settings.values.theme)();
-  mount(AppView, { target, props: { context } });
+  // The program may have put the first picture into the page: it becomes this window.
+  const show = target.firstElementChild ? hydrate : mount;
+  show(AppView, { target, props: { context } });
   // After the first paint: the network, and what nobody needs before there is something to click on.
-  requestAnimationFrame(() =>
-    setTimeout(() => {
-      void begun.then(hear);
-      void Promise.all([chat.load(), bits.load(), dialogs.load()]);
-      backend.shown().catch(() => undefined); // the program goes online anyway, a little later
-    }),
-  );
+  void painted().then(() => {
+    void begun.then(hear);
+    void Promise.all([chat.load(), bits.load(), dialogs.load()]);
+    backend.shown().catch(() => undefined); // the program goes online anyway, a little later
+  });
   return context;
 }
 
@@ -93,23 +77,7 @@ function listen({ app, backend, list, toasts }: Context): () => void {
   };
 }
 
-/**
- * Brings the fonts of the scripts that the first rows are written in. With them
- * the text is laid out once, and the system is not searched for others to stand in.
- */
-async function fontsFor({ rows }: ChatList): Promise<void> {
-  const text = rows.slice(0, rowsAtOnce).map(({ label, conversation }) => label + conversation.preview).join('');
-  await document.fonts.load('1em "Inter Variable"', `Parley ${text}`).catch(() => undefined);
-}
-
-/** Brings what the window shows first. What could not be read is asked for, and says then why. */
-async function begin({ app, backend, list, settings }: Context): Promise<void> {
-  const opening = await backend.opening(pageSize).catch(() => undefined);
-  if (opening) settings.take(opening.settings);
-  const { brand, oldest_first: oldest } = settings.values;
-  app.brand = brand;
-  const started = app.start(opening);
-  // The state may have shown that the brand is out of reach: then this is not its list.
-  const known = app.brand === brand ? opening?.list : null;
-  await Promise.all([started, list.ask({ brand: app.brand, oldest }, known ?? undefined)]);
+/** What the first rows say. */
+function firstWords({ rows }: ChatList): string {
+  return rows.slice(0, rowsAtOnce).map(({ label, conversation }) => label + conversation.preview).join('');
 }

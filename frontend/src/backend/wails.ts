@@ -1,5 +1,6 @@
-import type { Events, Opening } from '../domain/types';
+import type { Events } from '../domain/types';
 import { failureOf, type Backend } from './backend';
+import { openingInPage } from './opening';
 import { backendOver } from './over';
 
 type Method = (...args: unknown[]) => Promise<unknown>;
@@ -20,7 +21,7 @@ export function insideWails(): boolean {
 /** Backend over the bindings of the native window. */
 export function wailsBackend(): Backend {
   return backendOver({
-    opening: () => JSON.parse(document.getElementById('opening')?.textContent ?? 'null') as Opening | null,
+    opening: openingInPage,
     async call(method, args) {
       const bound = wails().go?.main?.App?.[method];
       if (!bound) throw failureOf(`This version of Parley does not know “${method}”.`);

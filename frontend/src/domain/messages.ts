@@ -150,6 +150,10 @@ const shell = {
 
   'time.yesterday': 'Yesterday',
   'time.today': 'Today',
+  'time.weekdays': 'Sun Mon Tue Wed Thu Fri Sat',
+  'time.months': 'Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec',
+  'time.day_month': '{month} {day}',
+  'time.day_month_year': '{month} {day}, {year}',
 
   'sync.live_empty': 'Up to date',
   'sync.live': {

@@ -16,9 +16,6 @@ function formatter(locale: string | undefined, options: Intl.DateTimeFormatOptio
 
 const two = (n: number): string => String(n).padStart(2, '0');
 const clock = { format: (ms: number): string => `${two(new Date(ms).getHours())}:${two(new Date(ms).getMinutes())}` };
-const weekday = formatter('en', { weekday: 'short' });
-const dayMonth = formatter('en', { day: 'numeric', month: 'short' });
-const dayMonthYear = formatter('en', { day: 'numeric', month: 'short', year: 'numeric' });
 const longDay = formatter('en', { weekday: 'long', day: 'numeric', month: 'long' });
 const longDayYear = formatter('en', { day: 'numeric', month: 'long', year: 'numeric' });
 const full = formatter('en', { dateStyle: 'full', timeStyle: 'short', hourCycle: 'h23' });
@@ -44,8 +41,15 @@ export function listLabel(time: Time | null | undefined, now: number): string {
   if (ms === null) return '';
   const days = daysBetween(ms, now);
   if (days <= 0) return clock.format(ms);
-  if (days < 7) return weekday.format(ms);
-  return sameYear(ms, now) ? dayMonth.format(ms) : dayMonthYear.format(ms);
+  const date = new Date(ms);
+  if (days < 7) return named('time.weekdays', date.getDay());
+  const params = { day: date.getDate(), month: named('time.months', date.getMonth()), year: String(date.getFullYear()) };
+  return t(sameYear(ms, now) ? 'time.day_month' : 'time.day_month_year', params);
+}
+
+/** One of the names that the catalogue keeps in one line. */
+function named(key: 'time.weekdays' | 'time.months', index: number): string {
+  return t(key).split(' ')[index] ?? '';
 }
 
 /** For the line between two days of a thread: "Today", "Yesterday", "Monday 2 March". */
