@@ -90,10 +90,15 @@ func TestThePageBringsItsOpening(t *testing.T) {
 	hangs := make(chan struct{})
 	defer close(hangs)
 	name := `</script><script>alert(1)</script>`
+	drawn := func(body string) <-chan prerender.Picture {
+		picture := make(chan prerender.Picture, 1)
+		picture <- prerender.Picture{Body: body, Fonts: []string{"/assets/a.woff2"}}
+		return picture
+	}
 	read := func(o desktop.Opening) func() (opened, error) {
 		return func() (opened, error) {
 			data, err := json.Marshal(o)
-			return opened{data: data}, err
+			return opened{data, drawn("")}, err
 		}
 	}
 	for what, test := range map[string]struct {
@@ -105,9 +110,10 @@ func TestThePageBringsItsOpening(t *testing.T) {
 		"much later":  {func() (opened, error) { <-hangs; return opened{}, nil }, ">null</script>"},
 		"not as JSON": {read(desktop.Opening{State: desktop.AppState{Me: []byte("{")}}), ">null</script>"},
 		"undrawn":     {read(desktop.Opening{}), `<div id="app"></div>`},
-		"drawn": {func() (opened, error) {
-			return opened{[]byte("{}"), prerender.Picture{Body: "<p>Inbox</p>", Fonts: []string{"/assets/a.woff2"}}}, nil
-		}, `href="/assets/a.woff2"></head>`},
+		"drawn":       {func() (opened, error) { return opened{[]byte("{}"), drawn("<p>Inbox</p>")}, nil }, `href="/assets/a.woff2"></head>`},
+		"drawn much later": {func() (opened, error) {
+			return opened{[]byte(`{"settings":7}`), make(chan prerender.Picture)}, nil
+		}, `{"settings":7}</script>`},
 	} {
 		w := httptest.NewRecorder()
 		answered(http.NotFoundHandler(), assets, test.opening).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/", nil))
@@ -115,7 +121,7 @@ func TestThePageBringsItsOpening(t *testing.T) {
 		if !strings.Contains(page, test.want) || strings.Contains(page, name) || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
 			t.Errorf("%s: %s %v", what, page, w.Header())
 		}
-		if what == "drawn" && !strings.Contains(page, `<div id="app"><p>Inbox</p></div>`) {
+		if what == "drawn" && !strings.Contains(page, `<div id="app" inert><p>Inbox</p></div>`) {
 			t.Errorf("the picture is not in the page: %s", page)
 		}
 		if !strings.HasPrefix(page, "<!doctype html>") || !strings.Contains(page, "</html>") {
@@ -170,11 +176,26 @@ func TestOnlyTheFirstPageGetsThePreparedOpening(t *testing.T) {
 		if err := errors.Join(err, json.Unmarshal(o.data, &got)); err != nil || len(got.Settings) != want {
 			t.Fatalf("%s %v, wanted %d settings", o.data, err, want)
 		}
-		if first := want == 0; (o.picture.Body == string(o.data)) != first {
-			t.Fatalf("the page with %d settings is drawn as %q", want, o.picture.Body)
+		if picture, first := <-o.picture, want == 0; (picture.Body == string(o.data)) != first {
+			t.Fatalf("the page with %d settings is drawn as %q", want, picture.Body)
 		}
 		if err := engine.PutSetting("theme", []byte(`"dark"`)); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+func TestThePictureIsDrawnForTheSizeThatTheWindowWillHave(t *testing.T) {
+	for what, test := range map[string]struct {
+		frame frame
+		want  prerender.View
+	}{
+		"as it was":            {frame{Width: 1440, Height: 900}, prerender.View{Width: 1440, Height: 900}},
+		"maximised":            {frame{Width: 1440, Height: 900, Maximised: true, Full: size{2560, 1400}}, prerender.View{Width: 2560, Height: 1400}},
+		"maximised, not known": {frame{Width: 1440, Height: 900, Maximised: true}, prerender.View{}},
+	} {
+		if got := test.frame.page(); got != test.want {
+			t.Errorf("%s: %v", what, got)
 		}
 	}
 }

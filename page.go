@@ -44,8 +44,8 @@ const (
 	// openingPatience is how long the page waits for the engine. One that takes
 	// longer, over a migration say, is waited for by a window that can say so.
 	openingPatience = 200 * time.Millisecond
-	// drawingPatience is how long the first picture may take; a page that draws
-	// it itself takes longer than that on no machine.
+	// drawingPatience is how long a step of drawing the first picture may take;
+	// a page that draws it itself takes longer than that on no machine.
 	drawingPatience = 500 * time.Millisecond
 )
 
@@ -58,8 +58,10 @@ var (
 
 // opened is what the page shows first.
 type opened struct {
-	data    []byte            // a desktop.Opening as JSON
-	picture prerender.Picture // of the window that starts from it; empty when the page is to draw it
+	data []byte // a desktop.Opening as JSON
+	// picture gets the window that starts from it as markup, empty when the
+	// page is to draw it.
+	picture <-chan prerender.Picture
 }
 
 // answered gives the page what it shows first along with itself, so that the
@@ -85,7 +87,7 @@ func answered(next http.Handler, assets fs.FS, opening func() (opened, error)) h
 // engine is open, for the page that will soon ask; a page that is loaded again
 // gets a new one, and draws it by itself.
 func openings(engine func() *desktop.Engine, ear *late, draw func(opening []byte) prerender.Picture) func() (opened, error) {
-	read := func() (opened, error) {
+	read := func(draw func(opening []byte) prerender.Picture) (opened, error) {
 		e := engine()
 		ear.missed.Store(false) // what was told so far is in it
 		opening, err := e.Opening(firstRows)
@@ -93,61 +95,77 @@ func openings(engine func() *desktop.Engine, ear *late, draw func(opening []byte
 			return opened{}, err
 		}
 		data, err := json.Marshal(opening) // no "<" in it: nothing that was written ends the script
-		return opened{data: data}, err
-	}
-	first := sync.OnceValues(func() (opened, error) {
-		o, err := read()
-		if err == nil {
-			o.picture = draw(o.data)
+		if err != nil {
+			return opened{}, err
 		}
-		return o, err
-	})
+		picture := make(chan prerender.Picture, 1)
+		go func() { picture <- draw(data) }()
+		return opened{data, picture}, nil
+	}
+	first := sync.OnceValues(func() (opened, error) { return read(draw) })
 	go func() { _, _ = first() }() // who asks gets the error
 	var asked atomic.Bool
 	return func() (opened, error) {
 		if asked.Swap(true) {
-			return read()
+			return read(undrawable)
 		}
 		return first()
 	}
 }
 
-// withOpening puts the opening into a page, if it is there soon.
+// undrawable draws nothing: the page does.
+func undrawable([]byte) (none prerender.Picture) { return none }
+
+// withOpening puts into a page what it shows first, as far as it is there soon.
 func withOpening(page []byte, opening func() (opened, error)) []byte {
 	ready := make(chan opened, 1)
 	go func() {
-		o, err := opening()
-		if err != nil {
-			o = opened{} // the page asks by itself, and hears why
+		if o, err := opening(); err == nil { // else the page asks by itself, and hears why
+			ready <- o
+		} else {
+			close(ready)
 		}
-		ready <- o
 	}()
 	timer := time.NewTimer(openingPatience)
 	defer timer.Stop()
+	var o opened
 	select {
-	case o := <-ready:
-		if o.data != nil {
-			page = bytes.Replace(page, unanswered, bytes.Replace(unanswered, []byte("null"), o.data, 1), 1)
-		}
-		if o.picture.Body != "" {
-			page = bytes.Replace(page, undrawn, []byte(`<div id="app">`+o.picture.Body+`</div>`), 1)
-			for _, font := range o.picture.Fonts {
-				page = bytes.Replace(page, headEnd, []byte(`<link rel="preload" as="font" crossorigin href="`+font+`">`+string(headEnd)), 1)
-			}
-		}
+	case o = <-ready:
 	case <-timer.C:
+	}
+	if o.data == nil {
+		return page
+	}
+	page = bytes.Replace(page, unanswered, bytes.Replace(unanswered, []byte("null"), o.data, 1), 1)
+	select {
+	case picture := <-o.picture:
+		return withPicture(page, picture)
+	case <-timer.C:
+		return page
+	}
+}
+
+// withPicture puts a picture into a page. It is inert until the window's script
+// has made it the window.
+func withPicture(page []byte, picture prerender.Picture) []byte {
+	if picture.Body == "" {
+		return page
+	}
+	page = bytes.Replace(page, undrawn, []byte(`<div id="app" inert>`+picture.Body+`</div>`), 1)
+	for _, font := range picture.Fonts {
+		page = bytes.Replace(page, headEnd, []byte(`<link rel="preload" as="font" crossorigin href="`+font+`">`+string(headEnd)), 1)
 	}
 	return page
 }
 
-// drawing is how the window's first picture is drawn.
-func drawing(assets fs.FS, f frame, log *slog.Logger) func(opening []byte) prerender.Picture {
+// drawing is how the window's first picture is drawn, for a page of a size.
+func drawing(assets fs.FS, page prerender.View, log *slog.Logger) func(opening []byte) prerender.Picture {
+	code, err := fs.ReadFile(assets, "prerender.bin")
+	if err != nil || page == (prerender.View{}) {
+		return undrawable
+	}
 	return func(opening []byte) prerender.Picture {
-		var picture prerender.Picture
-		code, err := fs.ReadFile(assets, "prerender.bin")
-		if err == nil {
-			picture, err = prerender.Render(code, opening, prerender.View{Width: f.Width, Height: f.Height}, drawingPatience)
-		}
+		picture, err := prerender.Render(code, opening, page, drawingPatience)
 		if err != nil && !errors.Is(err, prerender.ErrNoPicture) {
 			log.Warn("draw the first picture; the page does it", "error", err)
 		}
@@ -155,7 +173,7 @@ func drawing(assets fs.FS, f frame, log *slog.Logger) func(opening []byte) prere
 	}
 }
 
-// late is the window's ear before there is a window. What is told meanwhile is
+// late is the window's ear before there is a window that listens. What is told meanwhile is
 // not kept: a window that opens reads everything.
 type late struct {
 	to     atomic.Pointer[func(name string, payload any)]

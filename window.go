@@ -25,6 +25,7 @@ import (
 
 	"parley/backend/chat"
 	"parley/backend/desktop"
+	"parley/backend/desktop/prerender"
 )
 
 // icon is as large as a task bar shows it. A larger one is slow: it goes
@@ -62,8 +63,13 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 	// before the page is served.
 	engine := &engines{open: func() (*desktop.Engine, error) { return openEngine(ctx, o, ear, shown, log) }}
 	f := readFrame(o.data)
-	opening := openings(engine.get, ear, drawing(assets, f, log))
-	shell := &windowShell{seen: seen}
+	opening := openings(engine.get, ear, drawing(assets, f.page(), log))
+	shell := &windowShell{}
+	shell.seen = sync.OnceFunc(func() {
+		seen()
+		// Only now somebody listens in the page: what is told before would be lost, and is read anew instead.
+		ear.listen(func(name string, payload any) { runtime.EventsEmit(shell.ctx, name, payload) })
+	})
 	policy := linux.WebviewGpuPolicyOnDemand
 	if !gpu {
 		policy = linux.WebviewGpuPolicyNever
@@ -91,11 +97,6 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 			f.place(wctx)
 			time.AfterFunc(shownPatience, seen)                   // from here, so that a page that never comes keeps nobody offline
 			context.AfterFunc(ctx, func() { runtime.Quit(wctx) }) // a signal closes the window like a click
-		},
-		// A page that is still loading has no ears: an event would be an error
-		// there. So it hears from now on.
-		OnDomReady: func(wctx context.Context) {
-			ear.listen(func(name string, payload any) { runtime.EventsEmit(wctx, name, payload) })
 		},
 		OnBeforeClose: func(wctx context.Context) bool {
 			keepFrame(wctx, o.data, log)
@@ -138,6 +139,8 @@ type frame struct {
 	Width     int  `json:"width"`
 	Height    int  `json:"height"`
 	Maximised bool `json:"maximised"`
+	// Full is how large it is when it is maximised; zero if it never was.
+	Full size `json:"full,omitzero"`
 	// Screens are those there were, in the order of the system: it says how
 	// large they are, and not where they stand.
 	Screens []size `json:"screens,omitempty"`
@@ -180,6 +183,14 @@ func (f frame) start() wailsoptions.WindowStartState {
 	return wailsoptions.Normal
 }
 
+// page is how large the page in the window will be; zero if that is not known.
+func (f frame) page() prerender.View {
+	if f.Maximised {
+		return prerender.View(f.Full)
+	}
+	return prerender.View{Width: f.Width, Height: f.Height}
+}
+
 // place puts the window where it was, if that is still on a screen. Else it is
 // where the system puts a new one.
 func (f frame) place(ctx context.Context) {
@@ -213,7 +224,9 @@ func keepFrame(ctx context.Context, data string, log *slog.Logger) {
 	}
 	f := readFrame(data)
 	f.Maximised = runtime.WindowIsMaximised(ctx)
-	if !f.Maximised {
+	if f.Maximised {
+		f.Full.Width, f.Full.Height = runtime.WindowGetSize(ctx)
+	} else {
 		f.Width, f.Height = runtime.WindowGetSize(ctx)
 		f.X, f.Y = runtime.WindowGetPosition(ctx)
 		f.Screens = screens(ctx)

@@ -8,8 +8,8 @@ const bridge = process.env.PARLEY_BRIDGE ?? 'http://127.0.0.1:7788';
 
 /**
  * The window's script is asked for by start.ts once something is painted; its
- * styles are what is painted with, so they come with the page. Before start.ts
- * has run, nothing is painted: it knows the theme.
+ * styles are what is painted with, so they come with the page. A webview that
+ * knows "blocking" paints nothing before start.ts has run, which knows the theme.
  */
 const paintedFirst: Plugin = {
   name: 'painted-first',

@@ -229,7 +229,7 @@ test('the picture that the program draws becomes the window, element by element'
   await page.route('**/dev.html*', async (route) => {
     const html = await (await route.fetch()).text();
     const keep = '<script>globalThis.drawn = [...document.querySelectorAll("#app *")]; drawn.text = drawn.map((e) => e.outerHTML)</script>';
-    await route.fulfill({ contentType: 'text/html', body: html.replace('<div id="app"></div>', () => `<div id="app">${body}</div>${keep}`) });
+    await route.fulfill({ contentType: 'text/html', body: html.replace('<div id="app"></div>', () => `<div id="app" inert>${body}</div>${keep}`) });
   });
   await page.goto(address());
   await rows().nth(12).waitFor(); // rows beyond the view are drawn when the window runs

@@ -44,26 +44,9 @@ func Compile(source string) ([]byte, error) {
 }
 
 // Render draws a window that starts from an opening, which is the JSON of a
-// desktop.Opening. Text in it is escaped: it may come from anyone. It gives way
-// to whatever else wants the processor, and gives up when a step takes longer
-// than patience.
-func Render(code, opening []byte, v View, patience time.Duration) (Picture, error) {
-	type result struct {
-		picture Picture
-		err     error
-	}
-	drawn := make(chan result)
-	go func() {
-		runtime.LockOSThread() // and never unlocked: the thread ends with its priority
-		giveWay()
-		picture, err := render(code, opening, v, patience)
-		drawn <- result{picture, err}
-	}()
-	r := <-drawn
-	return r.picture, r.err
-}
-
-func render(code, opening []byte, v View, patience time.Duration) (p Picture, err error) {
+// desktop.Opening. Text in it is escaped: it may come from anyone. It gives up
+// when one of its few steps takes longer than patience.
+func Render(code, opening []byte, v View, patience time.Duration) (p Picture, err error) {
 	vm, err := quickjs.NewVM()
 	if err != nil {
 		return p, fmt.Errorf("start the JavaScript engine: %w", err)

@@ -63,6 +63,9 @@ func TestThePictureIsTheWindow(t *testing.T) {
 	if strings.Contains(p.Body, "<img") || !strings.Contains(p.Body, "&lt;img src=x onerror=alert(1)>") {
 		t.Error("a customer's name is not text")
 	}
+	if at := ">" + time.Now().Add(-time.Minute).Format("15:04") + "</time>"; !strings.Contains(p.Body, at) {
+		t.Errorf("no row says %q, the time of this computer", at)
+	}
 	if len(p.Fonts) != 1 || !strings.HasPrefix(p.Fonts[0], "/assets/inter-cyrillic-wght-normal") {
 		t.Errorf("the fonts are %q", p.Fonts)
 	}
@@ -89,8 +92,8 @@ func TestDrawingGivesUp(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Render(endless, nil, View{}, time.Millisecond); err == nil {
-		t.Error("an endless script has ended")
+	if _, err := Render(endless, nil, View{}, 50*time.Millisecond); err == nil || !strings.Contains(err.Error(), "draw the window: InternalError: interrupted") {
+		t.Errorf("an endless script has ended with %v", err)
 	}
 	if _, err := Render([]byte("not what the engine has made"), nil, View{}, time.Minute); err == nil {
 		t.Error("foreign code was run")

@@ -43,6 +43,7 @@ export async function openWindow(backend: Backend, target: HTMLElement): Promise
   // The program may have put the first picture into the page: it becomes this window.
   const show = target.firstElementChild ? hydrate : mount;
   show(AppView, { target, props: { context } });
+  target.inert = false;
   // After the first paint: the network, and what nobody needs before there is something to click on.
   void painted().then(() => {
     void begun.then(hear);

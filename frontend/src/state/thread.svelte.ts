@@ -1,5 +1,5 @@
 import { failureOf } from '../backend/backend';
-import type { ConversationView, Failure, Message, OutboxEntry, ThreadPage } from '../domain/types';
+import type { Conversation, ConversationView, Failure, Message, OutboxEntry, ThreadPage } from '../domain/types';
 import { isFromCustomer, mergeMessages, rowsOf, topOf, trimMessages, type Row, type Top } from '../domain/thread';
 import { latest, type App } from './app.svelte';
 import { TypingLine } from './typing.svelte';
@@ -131,8 +131,16 @@ export class Thread {
 
   /** Called when the agent comes (back) to the thread; it is to be read (again) then. */
   reopen(): void {
-    this.opening = true;
+    this.opening = this.view === null;
     this.leftUnreadAt = null;
+    if (this.view) this.enter(this.view.conversation);
+  }
+
+  /** What was unread when the agent came stays marked as that. */
+  private enter({ unread, read_number }: Conversation): void {
+    this.unreadAfter = unread > 0 ? read_number : null;
+    this.markedUpto = read_number;
+    this.seen = Math.max(this.seen, read_number);
   }
 
   private async read(): Promise<void> {
@@ -148,10 +156,8 @@ export class Thread {
       if (fresh && unread !== null && (page.messages[0]?.number ?? 0) > unread + 1) {
         first = await backend.thread(this.id, { around: unread + 1, limit: pageSize });
       }
-      this.unreadAfter = unread;
+      this.enter(conversation);
       this.opening = false;
-      this.markedUpto = conversation.read_number;
-      this.seen = Math.max(this.seen, conversation.read_number);
     }
     // The same answer again draws nothing again.
     if (JSON.stringify(view) !== JSON.stringify(this.view)) this.view = view;
@@ -515,16 +521,14 @@ export class ThreadStore {
   }
 
   /** Resolves an open conversation, reopens any other. */
-  toggleResolved(): Promise<void> {
-    const thread = this.current;
+  toggleResolved(thread = this.current): Promise<void> {
     const conversation = thread?.view?.conversation;
     if (!thread || !conversation) return Promise.resolve();
     return conversation.status === 'open' ? this.app.backend.resolve(thread.id) : this.app.backend.reopen(thread.id);
   }
 
   /** Takes the conversation, or lets go of it if this member holds it. */
-  toggleHold(): Promise<void> {
-    const thread = this.current;
+  toggleHold(thread = this.current): Promise<void> {
     if (!thread?.view) return Promise.resolve();
     return this.holds(thread) ? this.app.backend.release(thread.id) : this.app.backend.accept(thread.id);
   }

@@ -182,6 +182,45 @@ describe('reading', () => {
   });
 });
 
+describe('coming back to a thread', () => {
+  test('what is known of it is read again once it was shown, and not if the agent has gone on by then', async () => {
+    await open(id(first));
+    await open(id(second));
+    const reads = (): number => calls('thread').length;
+    const before = reads();
+    let show = (): void => undefined;
+    const shown = new Promise<void>((done) => (show = done));
+    threads.open(id(first), shown);
+    expect(reads()).toBe(before);
+    threads.open(id(second), shown);
+    threads.open(id(first), shown);
+    show();
+    await shown;
+    await vi.waitFor(() => expect(threads.current?.id).toBe(id(first)));
+    await threads.current?.refresh();
+    const again = calls('thread').slice(before);
+    expect(again.every(([of]) => of === id(first))).toBe(true);
+    expect(again.length).toBeGreaterThan(0);
+  });
+
+  test('what was unread is marked at once, before anything marks it read', async () => {
+    await open(id(first));
+    backend.customerSays(id(first), 'new');
+    const thread = await open(id(first));
+    await open(id(second));
+    thread.unreadAfter = null; // as an earlier visit left it
+    threads.open(id(first), new Promise<void>(() => undefined));
+    expect(thread.unreadAfter).toBe(thread.view?.conversation.read_number);
+  });
+
+  test('the card resolves the chat it shows, whichever is open', async () => {
+    const thread = await open(id(first));
+    await open(id(second));
+    await threads.toggleResolved(thread);
+    expect(calls('resolve').concat(calls('reopen'))).toEqual([[id(first)]]);
+  });
+});
+
 describe('reading by hand', () => {
   const reads = (): unknown[][] => calls('markRead');
 
