@@ -11,3 +11,12 @@ export function painted(): Promise<void> {
     requestAnimationFrame(() => requestAnimationFrame(() => setTimeout(done)));
   });
 }
+
+/**
+ * Resolves when a frame has had its time to be painted. To be used where
+ * somebody waits for that frame: asking for a frame's callback would make
+ * WebKitGTK wait for the next tick of the screen with it.
+ */
+export function frameLater(): Promise<void> {
+  return new Promise((done) => setTimeout(done, 70));
+}
