@@ -56,6 +56,7 @@ func BenchmarkWindow(b *testing.B) {
 		window = OpenParley(desk, args...)
 		window.Shows("body", "Up to date")
 		window.reportKeys(b)
+		window.reportRawKeys(b)
 		window.Close()
 		reportEmptyKeys(b, desk)
 	}
@@ -159,6 +160,24 @@ func (w *Window) reportKeys(b *testing.B) {
 	slices.Sort(ms)
 	b.ReportMetric(ms[len(ms)/2], "key-to-layout-p50-ms")
 	b.ReportMetric(ms[len(ms)*95/100], "key-to-layout-p95-ms")
+}
+
+// reportRawKeys measures what WebKit alone takes: the key shows another thread that is drawn already, and its name, and
+// nothing of the window runs.
+func (w *Window) reportRawKeys(b *testing.B) {
+	b.Helper()
+	w.Eval(`(() => {
+		const panes = [...document.querySelectorAll('.pane')], name = document.querySelector('main h2');
+		let shown = 0;
+		addEventListener('keydown', (event) => {
+			if (event.code !== 'ArrowDown') return;
+			event.stopImmediatePropagation();
+			shown = (shown + 1) % panes.length;
+			panes.forEach((pane, i) => (pane.style.visibility = i === shown ? 'visible' : 'hidden'));
+			name.textContent = 'Chat ' + shown;
+		}, true);
+	})()`, nil)
+	reportAnswers(b, "raw-key", w.desk.answers(b, w.place("main")))
 }
 
 // reportEmptyKeys measures the same on an empty window, whose one line answers the key: what the toolkit takes alone.

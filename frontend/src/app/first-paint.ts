@@ -1,5 +1,5 @@
 /** How long nothing is painted while something is still on its way, ms: an empty frame is worse than a moment. */
-export const patience = 150;
+const patience = 150;
 
 /**
  * Brings the fonts of the scripts that a text is written in. With them it is
