@@ -173,8 +173,8 @@ func drawing(assets fs.FS, page prerender.View, log *slog.Logger) func(opening [
 	}
 }
 
-// late is the window's ear before there is a window that listens. What is told meanwhile is
-// not kept: a window that opens reads everything.
+// late is the window's ear before there is a window that listens. What is told
+// meanwhile is not kept: a window that opens reads everything.
 type late struct {
 	to     atomic.Pointer[func(name string, payload any)]
 	missed atomic.Bool // something was told that nobody heard

@@ -151,12 +151,12 @@ export class Thread {
     const conversation = view.conversation;
     const fresh = this.messages.length === 0;
     if (this.opening) {
-      const unread = conversation.unread > 0 ? conversation.read_number : null;
+      this.enter(conversation);
+      const unread = this.unreadAfter;
       // The first unread message is further up than one page: open there.
       if (fresh && unread !== null && (page.messages[0]?.number ?? 0) > unread + 1) {
         first = await backend.thread(this.id, { around: unread + 1, limit: pageSize });
       }
-      this.enter(conversation);
       this.opening = false;
     }
     // The same answer again draws nothing again.

@@ -1,10 +1,7 @@
 /** A window that cannot be seen is not painted at all: nothing waits longer than this for it, ms. */
 const unseen = 250;
 
-/**
- * Resolves when what is in the page by now has been painted. WebKitGTK paints
- * only some time after a frame's callbacks; the next frame's come after that.
- */
+/** Resolves when what is in the page by now has been painted: a frame's callbacks come before it, the next one's after. */
 export function painted(): Promise<void> {
   return new Promise((done) => {
     setTimeout(done, unseen);
