@@ -235,6 +235,7 @@ func (e *Engine) SaveDraft(id string, d Draft) error {
 	if err != nil {
 		return err
 	}
+	s.working()
 	return s.drafts.save(cache.Draft{Conversation: conv, Text: d.Text, Comment: d.Comment, UpdatedAt: e.now()})
 }
 
@@ -257,6 +258,7 @@ func (e *Engine) Viewing(id string) error {
 	if err != nil {
 		return err
 	}
+	s.working()
 	if id == "" {
 		s.viewing.Store(nil)
 		return nil
@@ -268,6 +270,14 @@ func (e *Engine) Viewing(id string) error {
 	s.viewing.Store(&conv)
 	s.ephemeral(protocol.Frame{Type: protocol.FrameViewing, Conversation: conv, TTL: 20})
 	return nil
+}
+
+// working keeps the background from taking the machine while the agent moves
+// through chats or types.
+func (s *session) working() {
+	if n := s.net.Load(); n != nil {
+		n.sync.Working()
+	}
 }
 
 func (s *session) ephemeral(f protocol.Frame) {

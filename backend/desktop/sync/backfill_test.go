@@ -177,6 +177,24 @@ func TestBackfillComesLast(t *testing.T) {
 	}
 }
 
+func TestBackfillWaitsForAPauseOfTheAgent(t *testing.T) {
+	f := newFiller(t, 3)
+	f.live()
+	f.turn(time.Second)
+	f.inFlight(1, "nobody works")
+	f.answer(http.StatusOK)
+	for range 5 {
+		f.take(working{})
+		f.turn(backfillYield / 2)
+		f.inFlight(0, "the agent works")
+		if next := f.nextBackfill(); next != f.backfill.yield {
+			t.Fatalf("looks again at %s, want at %s, when the pause is long enough", next, f.backfill.yield)
+		}
+	}
+	f.turn(backfillYield / 2)
+	f.inFlight(1, "the agent pauses")
+}
+
 func TestBackfillIsNewestFirst(t *testing.T) {
 	f := newFiller(t, 4)
 	f.live()

@@ -76,7 +76,8 @@ type (
 		err    error
 		behind bool // by the background, not for the window
 	}
-	send struct{ frame protocol.Frame }
+	send    struct{ frame protocol.Frame }
+	working struct{}
 )
 
 // Start begins at once.
@@ -107,6 +108,10 @@ func (s *Sync) Fetch(w Want) { s.ask(fetch{w}) }
 
 // Send sends an ephemeral frame, if there is a socket.
 func (s *Sync) Send(f protocol.Frame) { s.ask(send{f}) }
+
+// Working says that the agent has just done something in the window. On a small
+// machine the background would make every key slower: it waits for a pause.
+func (s *Sync) Working() { s.ask(working{}) }
 
 func (s *Sync) ask(x any) {
 	select {
@@ -192,6 +197,8 @@ func (s *Sync) take(x any) {
 				s.handle(Doubted{})
 			}
 		}
+	case working:
+		s.backfill.yield = s.cfg.Clock().Mono + backfillYield
 	case Heard:
 		if x.Gen == s.gen && ephemeral(x.Frame.Type) {
 			s.cfg.Heard(x.Frame)
