@@ -23,6 +23,7 @@ type Window struct {
 	began time.Time // when the program was started
 	proc  *process
 	page  *inspector
+	addr  string // of the inspector
 	id    string // of the X window
 }
 
@@ -94,20 +95,35 @@ func openPage(desk *Desk, program string, args ...string) *Window {
 	addr := freePort(t)
 	cmd := desk.Command(program, args...)
 	cmd.Env = append(slices.Clone(cmd.Env), "WEBKIT_INSPECTOR_HTTP_SERVER="+addr)
-	w := &Window{t: t, desk: desk, began: time.Now()}
+	w := &Window{t: t, desk: desk, began: time.Now(), addr: addr}
 	w.proc = start(t, "the window", cmd)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	page, err := inspect(ctx, addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.page = page
+	w.connect()
 	t.Cleanup(func() {
 		w.checkConsole()
-		page.close()
+		w.page.close()
 	})
 	return w
+}
+
+func (w *Window) connect() {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), patience)
+	defer cancel()
+	page, err := inspect(ctx, w.addr)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.page = page
+}
+
+// Unobserved does something while the inspector is not connected. With it WebKit paints the whole window for every
+// change: what is measured then is not what an agent has.
+func (w *Window) Unobserved(do func()) {
+	w.t.Helper()
+	w.checkConsole()
+	w.page.close()
+	do()
+	w.connect()
 }
 
 // Kill ends the program as `kill -9` does: nothing of it gets to tidy up.
