@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"parley/backend/chat"
 	"parley/backend/demo"
@@ -118,6 +119,38 @@ func TestEngineLoadsTheNewestMessagesOfEveryChat(t *testing.T) {
 		}
 	}
 	Until(t, "every chat in the list to be counted", func() bool { return second.state().Cached.Conversations == int64(seen) })
+}
+
+func TestEngineLoadsNothingBehindWhileTheAgentWorks(t *testing.T) {
+	b, email := demoBackend(t, 1200, 3600) // the first load brings the messages of 500
+	line := newGate(t, b.url())
+	var asked atomic.Int64
+	line.answer(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.URL.Path, "/messages") {
+			asked.Add(1)
+		}
+		line.through.ServeHTTP(w, r)
+	})
+	e := openEngine(t, t.TempDir())
+	e.signInAs(line.URL, email, demo.Password)
+	Until(t, "the background to begin", func() bool { return asked.Load() > 0 })
+	id := e.list("all")[0].ID.String()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	work := func(d time.Duration) {
+		for began := time.Now(); time.Since(began) < d; <-tick.C {
+			if err := e.Viewing(id); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	work(300 * time.Millisecond) // what was on its way arrives
+	before := asked.Load()
+	work(1500 * time.Millisecond) // longer than the background waits for a pause
+	if n := asked.Load() - before; n > 0 {
+		t.Errorf("%d requests for messages while the agent worked", n)
+	}
+	Until(t, "the background to go on", func() bool { return asked.Load() > before })
 }
 
 func TestEngineSaysSinceWhenItIsOfflineAfterARestart(t *testing.T) {

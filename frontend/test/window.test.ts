@@ -111,6 +111,34 @@ test('a list that cannot be read says so above the rows from before, and is read
   expect(await bar.count()).toBe(0);
 });
 
+test('the list follows the chat that was opened, and its keys go on from there', async () => {
+  await open();
+  await rows().nth(6).waitFor();
+  // Before the list has had the time to follow, as on a machine that is slow.
+  const [first, next] = await page.evaluate(() => {
+    const [, opened, below] = [...document.querySelectorAll<HTMLElement>('[role="option"]')];
+    opened?.click();
+    const list = document.querySelector('[role="listbox"]');
+    list?.dispatchEvent(new KeyboardEvent('keydown', { key: 'ArrowDown', bubbles: true, cancelable: true }));
+    return [opened?.id ?? '', below?.id ?? ''];
+  });
+  await page.locator(`[role="listbox"][aria-activedescendant="${next}"]`).waitFor();
+  await page.locator(`[id="${first}"][aria-selected="true"]`).waitFor();
+  await page.getByRole('listbox').press('Enter');
+  await page.locator(`[id="${next}"][aria-selected="true"]`).waitFor();
+
+  const label = await rows().nth(14).locator('.name').textContent();
+  for (let i = 0; i < 12; i++) await page.keyboard.press('Control+Shift+ArrowDown');
+  await page.getByRole('heading', { name: label ?? '', exact: true }).waitFor();
+  const selected = page.locator('[role="option"][aria-selected="true"]');
+  await selected.filter({ hasText: label ?? '' }).waitFor();
+  await page.waitForFunction(() => {
+    const row = document.querySelector('[role="option"][aria-selected="true"]')?.getBoundingClientRect();
+    const list = document.querySelector('[role="listbox"]')?.getBoundingClientRect();
+    return row !== undefined && list !== undefined && row.top >= list.top - 1 && row.bottom <= list.bottom + 1;
+  });
+});
+
 test('what is told between the opening and the first picture is not lost', async () => {
   await open((backend) => {
     const { opening } = backend;

@@ -17,7 +17,7 @@ const (
 	backfillMost    = 20_000                // conversations of one run of the program
 	backfillPause   = 10 * time.Millisecond // between two requests
 	backfillRest    = 5 * time.Second       // between two looks for more, and after a failure
-	backfillYield   = time.Second           // after the agent last did something
+	backfillYield   = time.Second           // after the agent last opened a chat, or typed
 )
 
 // backfill loads the newest messages of conversations that came without any,
@@ -32,7 +32,6 @@ type backfill struct {
 	asked  map[chat.ConversationID]bool // once is enough, whatever came of it
 	count  int
 	next   time.Duration // not before
-	yield  time.Duration // nor before this: the agent is at work
 }
 
 func newBackfill() backfill {
@@ -60,7 +59,7 @@ func (s *Sync) idle() bool {
 func (s *Sync) flyBackfill() {
 	b := &s.backfill
 	now := s.cfg.Clock().Mono
-	if now < max(b.next, b.yield) || len(b.flying) >= s.backfillFlights() || b.count >= backfillMost || !s.idle() {
+	if now < s.backfillFrom() || len(b.flying) >= s.backfillFlights() || b.count >= backfillMost || !s.idle() {
 		return
 	}
 	if len(b.queue) == 0 && (!b.dirty || !s.findBackfill(now)) {
@@ -148,5 +147,15 @@ func (s *Sync) nextBackfill() time.Duration {
 	if len(b.flying) >= s.backfillFlights() || b.count >= backfillMost || len(b.queue) == 0 || !s.idle() {
 		return s.m.Next() // an arrival or the machine's tick comes before
 	}
-	return max(b.next, b.yield)
+	return s.backfillFrom()
+}
+
+// backfillFrom gives when the next request may go out, if nothing else is in
+// its way.
+func (s *Sync) backfillFrom() time.Duration {
+	worked := time.Duration(s.worked.Load())
+	if worked == 0 {
+		return s.backfill.next
+	}
+	return max(s.backfill.next, worked+backfillYield)
 }

@@ -184,11 +184,11 @@ func TestBackfillWaitsForAPauseOfTheAgent(t *testing.T) {
 	f.inFlight(1, "nobody works")
 	f.answer(http.StatusOK)
 	for range 5 {
-		f.take(working{})
+		f.Working()
 		f.turn(backfillYield / 2)
 		f.inFlight(0, "the agent works")
-		if next := f.nextBackfill(); next != f.backfill.yield {
-			t.Fatalf("looks again at %s, want at %s, when the pause is long enough", next, f.backfill.yield)
+		if next, want := f.nextBackfill(), f.now.Mono+backfillYield/2; next != want {
+			t.Fatalf("looks again at %s, want at %s, when the pause is long enough", next, want)
 		}
 	}
 	f.turn(backfillYield / 2)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"log/slog"
 	stdsync "sync"
+	"sync/atomic"
 	"time"
 
 	"parley/backend/chat"
@@ -48,6 +49,7 @@ type Sync struct {
 	cancel context.CancelFunc
 	flying stdsync.WaitGroup
 	done   chan struct{}
+	worked atomic.Int64 // Mono when the agent last did something; 0: not yet
 
 	// Owned by run.
 	gen      int
@@ -76,8 +78,7 @@ type (
 		err    error
 		behind bool // by the background, not for the window
 	}
-	send    struct{ frame protocol.Frame }
-	working struct{}
+	send struct{ frame protocol.Frame }
 )
 
 // Start begins at once.
@@ -109,9 +110,9 @@ func (s *Sync) Fetch(w Want) { s.ask(fetch{w}) }
 // Send sends an ephemeral frame, if there is a socket.
 func (s *Sync) Send(f protocol.Frame) { s.ask(send{f}) }
 
-// Working says that the agent has just done something in the window. On a small
+// Working says that the agent has just opened a chat, or typed. On a small
 // machine the background would make every key slower: it waits for a pause.
-func (s *Sync) Working() { s.ask(working{}) }
+func (s *Sync) Working() { s.worked.Store(int64(s.cfg.Clock().Mono)) }
 
 func (s *Sync) ask(x any) {
 	select {
@@ -197,8 +198,6 @@ func (s *Sync) take(x any) {
 				s.handle(Doubted{})
 			}
 		}
-	case working:
-		s.backfill.yield = s.cfg.Clock().Mono + backfillYield
 	case Heard:
 		if x.Gen == s.gen && ephemeral(x.Frame.Type) {
 			s.cfg.Heard(x.Frame)

@@ -9,11 +9,14 @@ export function painted(): Promise<void> {
   });
 }
 
+/** When the panels beside a chat follow it, ms after it was opened: one after the other, each in a frame of its own. */
+export const turns = { list: 25, card: 70 };
+
 /**
  * Resolves when a frame has had its time to be painted. To be used where
  * somebody waits for that frame: asking for a frame's callback would make
  * WebKitGTK wait for the next tick of the screen with it.
  */
 export function frameLater(): Promise<void> {
-  return new Promise((done) => setTimeout(done, 70));
+  return new Promise((done) => setTimeout(done, turns.card));
 }
