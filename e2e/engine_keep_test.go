@@ -137,16 +137,24 @@ func TestEngineLoadsNothingBehindWhileTheAgentWorks(t *testing.T) {
 	id := e.list("all")[0].ID.String()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
-	work := func(d time.Duration) {
-		for began := time.Now(); time.Since(began) < d; <-tick.C {
+	// work opens chats for some time, and gives the longest pause it made: this machine may be busy.
+	work := func(d time.Duration) (pause time.Duration) {
+		began := time.Now()
+		for last := began; last.Sub(began) < d; <-tick.C {
 			if err := e.Viewing(id); err != nil {
 				t.Fatal(err)
 			}
+			pause = max(pause, time.Since(last))
+			last = time.Now()
 		}
+		return pause
 	}
 	work(300 * time.Millisecond) // what was on its way arrives
 	before := asked.Load()
-	work(1500 * time.Millisecond) // longer than the background waits for a pause
+	for work(1500*time.Millisecond) > 500*time.Millisecond { // longer than the background waits; too long a pause, and it may go on
+		work(300 * time.Millisecond)
+		before = asked.Load()
+	}
 	if n := asked.Load() - before; n > 0 {
 		t.Errorf("%d requests for messages while the agent worked", n)
 	}

@@ -153,9 +153,5 @@ func (s *Sync) nextBackfill() time.Duration {
 // backfillFrom gives when the next request may go out, if nothing else is in
 // its way.
 func (s *Sync) backfillFrom() time.Duration {
-	worked := time.Duration(s.worked.Load())
-	if worked == 0 {
-		return s.backfill.next
-	}
-	return max(s.backfill.next, worked+backfillYield)
+	return max(s.backfill.next, time.Duration(s.worked.Load())+backfillYield)
 }

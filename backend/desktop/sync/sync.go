@@ -49,7 +49,7 @@ type Sync struct {
 	cancel context.CancelFunc
 	flying stdsync.WaitGroup
 	done   chan struct{}
-	worked atomic.Int64 // Mono when the agent last did something; 0: not yet
+	worked atomic.Int64 // Mono of the last call of Working
 
 	// Owned by run.
 	gen      int
