@@ -72,6 +72,7 @@ func (a *App) SignIn(in desktop.SignIn) error                 { return a.engine(
 func (a *App) SignOut() error                                 { return a.engine().SignOut() }
 func (a *App) SwitchAccount(id string) error                  { return a.engine().SwitchAccount(id) }
 func (a *App) StartEmbedded() error                           { return a.engine().StartEmbedded() }
+func (a *App) SetAside() error                                { return a.engine().SetAside() }
 func (a *App) Retry() error                                   { return a.retry() }
 func (a *App) PutMe(m desktop.MePut) error                    { return a.engine().PutMe(m) }
 func (a *App) GetSetting(key string) (json.RawMessage, error) { return a.engine().GetSetting(key) }
@@ -79,6 +80,14 @@ func (a *App) GetSetting(key string) (json.RawMessage, error) { return a.engine(
 func (a *App) PutSetting(key string, value json.RawMessage) error {
 	return a.engine().PutSetting(key, value)
 }
+
+func (a *App) Storage() (desktop.Storage, error) { return a.engine().Storage() }
+
+func (a *App) SetStorageLimits(l desktop.StorageLimits) error {
+	return a.engine().SetStorageLimits(l)
+}
+
+func (a *App) DismissWarning(code string) error { return a.engine().DismissWarning(code) }
 
 func (a *App) UpdateContact(contact string, f desktop.ContactFields) error {
 	return a.engine().UpdateContact(contact, f)

@@ -74,6 +74,8 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 	if !gpu {
 		policy = linux.WebviewGpuPolicyNever
 	}
+	parting := &closing{handIn: func(ctx context.Context) int { return engine.get().HandIn(ctx) },
+		ask: func(question string) bool { return askInWindow(shell.ctx, question, log) }}
 	err := wails.Run(&wailsoptions.App{
 		Title: "Parley", Width: f.Width, Height: f.Height, MinWidth: minWidth, MinHeight: minHeight,
 		WindowStartState: f.start(),
@@ -100,7 +102,7 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 		},
 		OnBeforeClose: func(wctx context.Context) bool {
 			keepFrame(wctx, o.data, log)
-			return false
+			return parting.stays(ctx)
 		},
 		OnShutdown: func(context.Context) { ear.to.Store(nil) },
 		Linux:      &linux.Options{Icon: icon, ProgramName: "parley", WebviewGpuPolicy: policy},

@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"bytes"
+	"database/sql"
 	"encoding/json"
 	"net/http"
 	"os"
@@ -186,16 +188,20 @@ func TestEngineRebuildsADamagedCacheWhileItRuns(t *testing.T) {
 	all := e.list("all")
 	e.close()
 	file := spoil(t, e.data)
+	spoiled, err := os.Stat(file)
+	if err != nil {
+		t.Fatal(err)
+	}
 
 	again := openEngine(t, e.data)
-	Until(t, "a read to meet the damage, and the cache to be set aside", func() bool {
+	Until(t, "a read to meet the damage, and the cache to be another file", func() bool {
 		for _, r := range all {
 			if _, err := again.Thread(r.ID.String(), desktop.ThreadQuery{Limit: 50}); err != nil {
 				break
 			}
 		}
-		_, err := os.Stat(filepath.Join(filepath.Dir(file), "cache.aside.db"))
-		return err == nil
+		now, err := os.Stat(file)
+		return err == nil && !os.SameFile(spoiled, now)
 	})
 	Until(t, "everything to be loaded again", func() bool {
 		s, err := again.State()
@@ -228,5 +234,99 @@ func (e *engine) signInFor(address, email string) {
 	e.t.Helper()
 	if err := e.SignIn(desktop.SignIn{Server: address, Email: email, Password: demo.Password}); err != nil {
 		e.t.Fatalf("sign in: %v", err)
+	}
+}
+
+// TestEngineKeepsOwnWordsSealed: what a member types goes from local.db to the server and comes back into cache.db, as
+// does what is to be sent later. In neither may it stand open on the disk.
+func TestEngineKeepsOwnWordsSealed(t *testing.T) {
+	b, data := newBackend(t), t.TempDir()
+	e := openEngine(t, data)
+	e.signIn(b.url())
+	b.visitor().says("could you help?")
+	c := e.find("could you help?")
+	const typed, planned = "Hippopotamus of a draft", "Rhododendron of a text"
+	if _, err := e.Send(c.ID.String(), desktop.NewMessage{Text: planned, Seen: c.LastNumber, SendAt: chat.TimeOf(time.Now().Add(time.Hour))}); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.SaveDraft(c.ID.String(), desktop.Draft{Text: typed}); err != nil {
+		t.Fatal(err)
+	}
+	folders, err := filepath.Glob(filepath.Join(data, "accounts", "*"))
+	if err != nil || len(folders) != 1 {
+		t.Fatalf("accounts: %q, %v", folders, err)
+	}
+	rows := func(file, table string) (n int) {
+		db, err := sql.Open("sqlite3", "file:"+filepath.Join(folders[0], file)+"?mode=ro")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = db.Close() }()
+		if err := db.QueryRow("select count(*) from " + table).Scan(&n); err != nil {
+			t.Fatal(err)
+		}
+		return n
+	}
+	Until(t, "only the cache to have them", func() bool {
+		return rows("local.db", "draft") == 0 && rows("local.db", "outbox") == 0 && rows("cache.db", "draft") == 1 && rows("cache.db", "scheduled") == 1
+	})
+	for _, when := range []string{"while it runs", "after it was closed"} {
+		err := filepath.WalkDir(data, func(path string, d os.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			content, err := os.ReadFile(path)
+			for _, words := range []string{typed, planned} {
+				if bytes.Contains(content, []byte(words)) {
+					t.Errorf("%s, %q stands open in %s", when, words, d.Name())
+				}
+			}
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.close()
+	}
+	e = openEngine(t, data)
+	v, err := e.Conversation(c.ID.String())
+	if err != nil || v.Draft == nil || v.Draft.Text != typed {
+		t.Errorf("opened again: %+v, %v", v.Draft, err)
+	}
+	if r := e.list("all"); len(r) != 1 || r[0].shown.Draft != typed {
+		t.Errorf("the list shows %+v", r)
+	}
+}
+
+// TestEngineLoadsDraftsOfALostKeyAnew: the server has them, so nothing that is lost of the key takes a draft away.
+func TestEngineLoadsDraftsOfALostKeyAnew(t *testing.T) {
+	b, data := newBackend(t), t.TempDir()
+	e := openEngine(t, data)
+	e.signIn(b.url())
+	b.visitor().says("could you help?")
+	c := e.find("could you help?")
+	if err := e.SaveDraft(c.ID.String(), desktop.Draft{Text: "half a sentence"}); err != nil {
+		t.Fatal(err)
+	}
+	owner := b.owner()
+	Until(t, "the server to have the draft", func() bool { return owner.draft(c.ID) == "half a sentence" })
+	e.close()
+	names, err := filepath.Glob(filepath.Join(data, "accounts", "*"))
+	if err != nil || len(names) != 1 {
+		t.Fatalf("accounts: %q, %v", names, err)
+	}
+	for _, suffix := range []string{"", "-wal", "-shm"} { // which names the key
+		if err := os.Remove(filepath.Join(names[0], "local.db"+suffix)); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	e = openEngine(t, data)
+	e.status("live")
+	Until(t, "the draft to be loaded", func() bool {
+		v, err := e.Conversation(c.ID.String())
+		return err == nil && v.Draft != nil && v.Draft.Text == "half a sentence"
+	})
+	if r := e.list("all"); len(r) != 1 || r[0].shown.Draft != "half a sentence" {
+		t.Errorf("the list shows %+v", r)
 	}
 }

@@ -36,7 +36,13 @@ type backend struct {
 // is noticed within the patience of a test.
 func newBackend(t testing.TB) *backend {
 	t.Helper()
-	b := &backend{t: t, config: server.Config{Listen: freePort(t), Data: t.TempDir(), Version: "test", Beat: 300 * time.Millisecond}}
+	return newBackendAt(t, nil)
+}
+
+// newBackendAt is newBackend with another clock.
+func newBackendAt(t testing.TB, now func() chat.Time) *backend {
+	t.Helper()
+	b := &backend{t: t, config: server.Config{Listen: freePort(t), Data: t.TempDir(), Version: "test", Beat: 300 * time.Millisecond, Now: now}}
 	b.start()
 	var err error
 	b.created, err = b.srv.Setup(t.Context(), protocol.Setup{Workspace: "Lindqvist & Co", Email: ownerEmail, Name: "Maja Lindqvist", Password: ownerPassword})
@@ -255,9 +261,15 @@ func (l *listener) heard(words ...string) bool {
 // openEngine opens the engine on a folder, as a start of the program does.
 func openEngine(t testing.TB, data string) *engine {
 	t.Helper()
+	return openEngineAt(t, data, nil)
+}
+
+// openEngineAt opens the engine with another wall clock.
+func openEngineAt(t testing.TB, data string, wall func() time.Time) *engine {
+	t.Helper()
 	w := &listener{}
 	e, err := desktop.Open(t.Context(), desktop.Options{Data: data, Version: "test", Window: w, DefaultServer: "none",
-		Secrets: secrets.OpenRing(noRing{}, filepath.Join(data, "secrets"))})
+		Secrets: secrets.OpenRing(noRing{}, filepath.Join(data, "secrets")), Wall: wall})
 	if err != nil {
 		t.Fatalf("open engine: %v", err)
 	}

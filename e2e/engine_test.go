@@ -90,7 +90,7 @@ func TestEngineSendsOfflineTextOnceAfterACrash(t *testing.T) {
 	if texts := owner.texts(c.ID); !slices.Equal(texts, []string{"hello?", "it leaves today"}) {
 		t.Fatalf("the server has %q", texts)
 	}
-	// The command is known: the same again is a repeat, not a second message.
+	// The command is known: its id stands for that one message for ever.
 	id, err := chat.ParseID[chat.Command](entry.ID)
 	if err != nil {
 		t.Fatal(err)
@@ -100,8 +100,8 @@ func TestEngineSendsOfflineTextOnceAfterACrash(t *testing.T) {
 		t.Fatal(err)
 	}
 	res := owner.judge(chat.Command{ID: id, Kind: protocol.MessageSend, Seen: &c.LastNumber, Args: asJSON(t, protocol.MessageSendArgs{
-		Conversation: c.ID, Message: message, Parts: []chat.Part{chat.TextPart("it leaves today")}})})
-	if res.Status != protocol.StatusDuplicate || res.Problem != nil {
+		Conversation: c.ID, Message: message, Parts: []chat.Part{chat.TextPart("something else")}})})
+	if res.Problem == nil || res.Problem.Code != chat.CodeIDReused {
 		t.Fatalf("the server does not know the command: %+v", res)
 	}
 }

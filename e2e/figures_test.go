@@ -1,6 +1,8 @@
 package e2e
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"flag"
 	"fmt"
 	"image"
@@ -97,7 +99,7 @@ func bigServer(b *testing.B) *Server {
 	if kept == "" {
 		kept = filepath.Join(os.TempDir(), "parley-bench")
 	}
-	data := filepath.Join(kept, fmt.Sprintf("server-%d-%d", *figureConversations, *figureMessages))
+	data := filepath.Join(kept, fmt.Sprintf("server-%s-%d-%d", schemaHash(b), *figureConversations, *figureMessages))
 	if _, err := os.Stat(data); err != nil {
 		making := data + ".making"
 		if err := os.RemoveAll(making); err != nil {
@@ -112,6 +114,24 @@ func bigServer(b *testing.B) *Server {
 	server := &Server{t: b, addr: freePort(b), Data: data}
 	server.Start()
 	return server
+}
+
+// schemaHash stands for the server's tables: a kept workspace is of no use with others.
+func schemaHash(b *testing.B) string {
+	b.Helper()
+	files, err := filepath.Glob(filepath.Join(root(b), "backend/server/store/migrations/*.sql"))
+	if err != nil || len(files) == 0 {
+		b.Fatalf("no tables: %v", err)
+	}
+	sum := sha256.New()
+	for _, name := range files {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			b.Fatal(err)
+		}
+		sum.Write(text)
+	}
+	return hex.EncodeToString(sum.Sum(nil)[:8])
 }
 
 // waitLoaded waits until everything is in the cache, which takes its time only once.

@@ -90,3 +90,69 @@ func TestProxy(t *testing.T) {
 		t.Fatalf("through a restored proxy: %q, %v", got, err)
 	}
 }
+
+// TestProxyFaults holds the proxy's worse faults to their word: what is forgotten or lost one way still goes the other,
+// a cut comes in the middle, and a slow line delivers everything, later.
+func TestProxyFaults(t *testing.T) {
+	proxy := NewProxy(t, echo(t))
+	dial := func() net.Conn {
+		t.Helper()
+		conn, err := net.Dial("tcp", strings.TrimPrefix(proxy.URL(), "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { conn.Close() })
+		return conn
+	}
+	say := func(conn net.Conn, text string, wait time.Duration) (string, error) {
+		t.Helper()
+		if _, err := conn.Write([]byte(text + "\n")); err != nil {
+			return "", err
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(wait)); err != nil {
+			t.Fatal(err)
+		}
+		return bufio.NewReader(conn).ReadString('\n')
+	}
+	hears := func(conn net.Conn, text string) {
+		t.Helper()
+		if got, err := say(conn, text, patience); err != nil || got != text+"\n" {
+			t.Fatalf("said %q, heard %q, %v", text, got, err)
+		}
+	}
+	for _, way := range []Way{ToServer, ToClient, BothWays} {
+		old := dial()
+		hears(old, "before")
+		proxy.Forget(way)
+		if got, err := say(old, "gone", 50*time.Millisecond); err == nil {
+			t.Fatalf("a forgotten connection (%d) answered %q", way, got)
+		}
+		hears(dial(), "anew")
+
+		proxy.Lose(way)
+		if got, err := say(dial(), "gone", 50*time.Millisecond); err == nil {
+			t.Fatalf("a line that loses everything (%d) answered %q", way, got)
+		}
+		proxy.Restore()
+		hears(dial(), "again")
+	}
+
+	proxy.CutAfter(ToClient, 3)
+	if got, err := say(dial(), "hello", patience); err == nil || got != "hel" {
+		t.Fatalf("cut after three bytes: %q, %v", got, err)
+	}
+	hears(dial(), "hello")
+
+	proxy.Slow(60*time.Millisecond, 0)
+	began := time.Now()
+	hears(dial(), "hello")
+	if took := time.Since(began); took < 120*time.Millisecond {
+		t.Fatalf("two pieces over a slow line took %v", took)
+	}
+	proxy.Slow(0, 100)
+	began = time.Now()
+	hears(dial(), "hello hello")
+	if took := time.Since(began); took < 200*time.Millisecond {
+		t.Fatalf("24 bytes at 100 a second took %v", took)
+	}
+}

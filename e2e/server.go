@@ -3,10 +3,14 @@ package e2e
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
@@ -78,6 +82,30 @@ func (s *Server) Kill() { s.proc.kill() }
 func (s *Server) Stop() {
 	s.t.Helper()
 	s.proc.terminate(s.t)
+}
+
+// CPU is the processor time that the process has taken until now.
+func (s *Server) CPU() time.Duration {
+	s.t.Helper()
+	stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", s.proc.cmd.Process.Pid))
+	if err != nil {
+		s.t.Fatalf("read what parleyd has taken: %v", err)
+	}
+	_, fields, _ := strings.Cut(string(stat), ") ")
+	var user, system int64
+	for i, field := range strings.Fields(fields) {
+		var err error
+		switch i + 3 { // as proc(5) counts them
+		case 14:
+			user, err = strconv.ParseInt(field, 10, 64)
+		case 15:
+			system, err = strconv.ParseInt(field, 10, 64)
+		}
+		if err != nil {
+			s.t.Fatalf("read what parleyd has taken: %v", err)
+		}
+	}
+	return time.Duration(user+system) * 10 * time.Millisecond // a hundred ticks a second on every Linux
 }
 
 // Addr is where it listens, host and port.

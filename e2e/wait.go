@@ -2,6 +2,8 @@ package e2e
 
 import (
 	"context"
+	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -29,15 +31,20 @@ func Until(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// freePort finds a TCP port of the loopback address that nobody listens on.
+// freePort finds a TCP port of the loopback address that nobody listens on. It is below those that the system gives to
+// outgoing connections, or one of them could take it while a server is being started again.
 func freePort(t testing.TB) string {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatalf("find a free port: %v", err)
+	var err error
+	for range 100 {
+		var listener net.Listener
+		if listener, err = net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 12_000+rand.IntN(20_000))); err == nil {
+			listener.Close()
+			return listener.Addr().String()
+		}
 	}
-	defer listener.Close()
-	return listener.Addr().String()
+	t.Fatalf("find a free port: %v", err)
+	return ""
 }
 
 // root is the folder of the repository.

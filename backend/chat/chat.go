@@ -127,6 +127,9 @@ type MemberSettings struct {
 	ReadMode string `json:"read_mode,omitempty"` // "manual", "on_reply" (default), "on_open"
 	SendKey  string `json:"send_key,omitempty"`  // "enter" (default), "ctrl_enter"
 	Language string `json:"language,omitempty"`
+	// UndoSeconds is how long a message can be taken back after Send, 0 to 30;
+	// the device waits that long before it hands the message in.
+	UndoSeconds int `json:"undo_seconds,omitempty"`
 }
 
 // Session is one signed-in device of a member. The token itself is stored
@@ -237,6 +240,7 @@ type Draft struct {
 	Text         string         `json:"text"`
 	Comment      bool           `json:"comment,omitempty"`
 	UpdatedAt    Time           `json:"updated_at"`
+	Device       string         `json:"device,omitempty"` // which of the member's has put it
 }
 
 // ActorKind says what kind of author or actor somebody is.
@@ -292,6 +296,7 @@ const (
 	EntityConversation EntityKind = "conversation"
 	EntityMessage      EntityKind = "message"
 	EntityDraft        EntityKind = "draft"
+	EntityScheduled    EntityKind = "scheduled"
 	EntityAccess       EntityKind = "access" // what a member may see has changed
 )
 
@@ -305,7 +310,8 @@ type Change struct {
 	Op           Op             `json:"op"`
 	Brand        BrandID        `json:"brand,omitzero"` // zero: for every member of the workspace
 	Conversation ConversationID `json:"conversation,omitzero"`
-	// Member, when set, is the only member who may see the change (drafts, access).
+	// Member, when set, is the only member who may see the change (drafts,
+	// scheduled messages, access).
 	Member MemberID        `json:"member,omitzero"`
 	Actor  Actor           `json:"actor"`
 	Cause  CommandID       `json:"cause,omitzero"` // the command that did it

@@ -197,11 +197,18 @@ type Attempt struct {
 	// Newer are the messages with a number above Seen.
 	Newer []Message
 	Force bool
+	// Over is whose firm hold does not count: the author was told of it and
+	// writes all the same. Nobody else's hold is passed by that, nor anything said.
+	Over MemberID
 	// LastSentAt is when the author last wrote in this conversation.
 	LastSentAt Time
 	Now        Time
 	Interval   time.Duration // the pause the workspace wants between two messages
 	Blocked    bool          // the contact is blocked
+	Channel    ChannelKind   // says until when the channel takes an answer
+	// Resolved is the event above Seen with which the conversation was resolved
+	// last; nil where it was not.
+	Resolved *Message
 }
 
 // CheckSend decides whether a member's message may go out: compare-and-send,
@@ -213,13 +220,21 @@ func (c Conversation) CheckSend(a Attempt) error {
 	if a.Blocked {
 		return Errorf(CodeBlocked, "This contact is blocked. Unblock them to write again.")
 	}
+	if until := c.ReplyUntil(a.Channel); !until.IsZero() && a.Now > until {
+		return &Error{Code: CodeWindowClosed, Detail: map[string]any{"at": until},
+			Message: "This channel takes answers only for a while after the customer has written. Keep the text and answer when they write again."}
+	}
 	if !a.Force {
-		if err := c.checkHold(a.Author); err != nil {
+		if err := c.checkHold(a.Author); err != nil && (a.Over.IsZero() || c.Holder.ID != a.Over.String()) {
 			return err
 		}
 		if newer := a.against(); len(newer) > 0 {
 			return &Error{Code: CodeNewerMessages, Message: "Somebody wrote while you were answering. Read it, then send again or change your text.",
 				Detail: map[string]any{"messages": newer}}
+		}
+		if e := a.resolvedMeanwhile(c); e != nil {
+			return &Error{Code: CodeResolved, Message: "This chat was resolved while your text waited. Send it anyway, change it or drop it.",
+				Detail: map[string]any{"by": e.Author, "at": e.StoredAt}}
 		}
 	}
 	if wait := a.Interval - a.Now.Sub(a.LastSentAt); !a.LastSentAt.IsZero() && wait > 0 {
@@ -234,7 +249,7 @@ func (a Attempt) against() []Message {
 	if a.Seen == nil {
 		return nil
 	}
-	late := a.Age > SendGuardAge
+	late := a.Late()
 	var newer []Message
 	answered := false
 	for _, m := range a.Newer {
@@ -246,6 +261,18 @@ func (a Attempt) against() []Message {
 	}
 	if answered || late {
 		return newer
+	}
+	return nil
+}
+
+// Late reports whether the attempt has waited so long that whatever happened
+// since counts against it.
+func (a Attempt) Late() bool { return a.Age > SendGuardAge }
+
+// resolvedMeanwhile gives the event that speaks against a text that waited.
+func (a Attempt) resolvedMeanwhile(c Conversation) *Message {
+	if e := a.Resolved; a.Seen != nil && a.Late() && c.Status == StatusResolved && e != nil && e.Number > *a.Seen && !e.Author.IsMember(a.Author) {
+		return e
 	}
 	return nil
 }
@@ -338,6 +365,28 @@ type Abilities struct {
 	MaxText  int  `json:"max_text"` // characters
 	Receipts bool `json:"receipts"` // the channel reports what was read
 	Typing   bool `json:"typing"`   // the channel shows who is typing
+	// ReplyUntil is when the channel stops taking answers; absent: never.
+	ReplyUntil Time `json:"reply_until,omitzero"`
+}
+
+// replyWindow is how long after the customer's newest message a person may
+// answer them. Channels that are not named here take an answer at any time.
+var replyWindow = map[ChannelKind]time.Duration{
+	KindWhatsApp: 24 * time.Hour, KindInstagram: 7 * 24 * time.Hour, KindMessenger: 7 * 24 * time.Hour,
+}
+
+// ReplyUntil is when a channel of this kind stops taking answers in the
+// conversation; zero: never. Who has never written could not be answered since
+// the conversation began.
+func (c Conversation) ReplyUntil(kind ChannelKind) Time {
+	window, ok := replyWindow[kind]
+	switch {
+	case !ok:
+		return 0
+	case c.LastCustomerAt.IsZero():
+		return c.CreatedAt
+	}
+	return c.LastCustomerAt.Add(window)
 }
 
 // AbilitiesOf gives what can be done on a channel of this kind.

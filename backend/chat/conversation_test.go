@@ -152,6 +152,18 @@ func TestCheckSend(t *testing.T) {
 			_, _ = c.Accept(ben, false)
 			return nil
 		}, chat.Attempt{Seen: seen(1), Force: true}, ""},
+		{"firmly held by another, who is known", func(c *chat.Conversation) []chat.Message {
+			_, _ = c.Accept(ben, false)
+			return nil
+		}, chat.Attempt{Seen: seen(1), Over: ben}, ""},
+		{"firmly held by somebody else than is known", func(c *chat.Conversation) []chat.Message {
+			_, _ = c.Accept(ben, false)
+			return nil
+		}, chat.Attempt{Seen: seen(1), Over: chat.NewID[chat.Member]()}, chat.CodeHeldByOther},
+		{"a hold passed is not an answer passed", func(c *chat.Conversation) []chat.Message {
+			_, _ = c.Accept(ben, false)
+			return []chat.Message{say(c, chat.MemberActor(ben), "mine")}
+		}, chat.Attempt{Seen: seen(1), Over: ben}, chat.CodeNewerMessages},
 		{"softly held by another", func(c *chat.Conversation) []chat.Message {
 			c.Answered(ben)
 			return nil
@@ -160,6 +172,28 @@ func TestCheckSend(t *testing.T) {
 		{"too soon cannot be forced", nil, chat.Attempt{Force: true, LastSentAt: noon.Add(-time.Second), Interval: 3 * time.Second}, chat.CodeTooSoon},
 		{"pause over", nil, chat.Attempt{Seen: seen(1), LastSentAt: noon.Add(-3 * time.Second), Interval: 3 * time.Second}, ""},
 		{"blocked", nil, chat.Attempt{Seen: seen(1), Blocked: true}, chat.CodeBlocked},
+		{"the channel's window has closed", func(c *chat.Conversation) []chat.Message {
+			c.LastCustomerAt = noon.Add(-24*time.Hour - time.Second)
+			return nil
+		}, chat.Attempt{Seen: seen(1), Force: true, Channel: chat.KindWhatsApp}, chat.CodeWindowClosed},
+		{"the channel's window is open", func(c *chat.Conversation) []chat.Message {
+			c.LastCustomerAt = noon.Add(-24 * time.Hour)
+			return nil
+		}, chat.Attempt{Seen: seen(1), Channel: chat.KindWhatsApp}, ""},
+		{"a channel without a window", func(c *chat.Conversation) []chat.Message {
+			c.LastCustomerAt = noon.Add(-900 * 24 * time.Hour)
+			return nil
+		}, chat.Attempt{Seen: seen(1), Channel: chat.KindEmail}, ""},
+		{"resolved by a colleague while it waited", resolvedBy(ben), chat.Attempt{Seen: seen(1), Age: time.Hour}, chat.CodeResolved},
+		{"resolved by a colleague, answered at once", resolvedBy(ben), chat.Attempt{Seen: seen(1)}, ""},
+		{"resolved by a colleague, forced", resolvedBy(ben), chat.Attempt{Seen: seen(1), Age: time.Hour, Force: true}, ""},
+		{"resolved by a colleague, and seen", resolvedBy(ben), chat.Attempt{Seen: seen(2), Age: time.Hour}, ""},
+		{"resolved by the author", resolvedBy(ana), chat.Attempt{Seen: seen(1), Age: time.Hour}, ""},
+		{"resolved and reopened while it waited", func(c *chat.Conversation) []chat.Message {
+			list := resolvedBy(ben)(c)
+			c.Reopen(false)
+			return list
+		}, chat.Attempt{Seen: seen(1), Age: time.Hour}, ""},
 		{"ended", func(c *chat.Conversation) []chat.Message { c.Status = chat.StatusClosed; return nil }, chat.Attempt{}, chat.CodeClosed},
 	}
 	for _, tt := range tests {
@@ -168,11 +202,24 @@ func TestCheckSend(t *testing.T) {
 			if tt.prep != nil {
 				tt.try.Newer = tt.prep(&c)
 			}
+			if n := len(tt.try.Newer); n > 0 && tt.try.Newer[n-1].Event != nil {
+				tt.try.Resolved, tt.try.Newer = &tt.try.Newer[n-1], nil
+			}
 			tt.try.Author, tt.try.Now = ana, noon
 			if got := chat.ErrorCode(c.CheckSend(tt.try)); got != tt.want {
 				t.Errorf("code %q, want %q", got, tt.want)
 			}
 		})
+	}
+}
+
+// resolvedBy lets a member resolve a conversation, which leaves an event.
+func resolvedBy(m chat.MemberID) func(*chat.Conversation) []chat.Message {
+	return func(c *chat.Conversation) []chat.Message {
+		_, _ = c.Resolve(false)
+		e := chat.Message{Kind: chat.MessageKindEvent, Author: chat.MemberActor(m), Event: &chat.Event{Name: "resolved", Member: m}}
+		c.Append(&e)
+		return []chat.Message{e}
 	}
 }
 

@@ -26,7 +26,9 @@ const (
 	CodeUnsupported    Code = "unsupported_part"
 	CodeBlocked        Code = "blocked_contact"
 	CodeClosed         Code = "closed"
-	CodeIDReused       Code = "id_reused" // the same id with another body
+	CodeMomentPassed   Code = "moment_passed" // asked for later, and handed in after that
+	CodeResolved       Code = "resolved"      // resolved by somebody else while the text waited
+	CodeIDReused       Code = "id_reused"     // the same id with another body
 	CodeAfterRefused   Code = "after_refused"
 	CodeFarBehind      Code = "far_behind"
 	CodeReset          Code = "reset"

@@ -167,8 +167,11 @@ func TextPart(text string) Part { return Part{Kind: PartText, Text: text} }
 func CheckText(field, text string, maxBytes int) error {
 	switch {
 	case len(text) > maxBytes:
-		return &Error{Code: CodeTooLarge, Field: field,
-			Message: "The text is longer than " + formatBytes(int64(maxBytes)) + ". Please send it in pieces or as a file."}
+		advice := "Please send it in pieces or as a file."
+		if maxBytes < MaxTextBytes { // a name, an address
+			advice = "Please shorten it."
+		}
+		return &Error{Code: CodeTooLarge, Field: field, Message: "The text is longer than " + formatBytes(int64(maxBytes)) + ". " + advice}
 	case !utf8.ValidString(text):
 		return Invalid(field, "The text is not valid UTF-8.")
 	case strings.IndexByte(text, 0) >= 0:

@@ -89,16 +89,20 @@ func photo(r *rand.Rand, w, h int) image.Image {
 	a := color.RGBA{uint8(120 + r.IntN(120)), uint8(110 + r.IntN(100)), uint8(90 + r.IntN(120)), 255}
 	cx, cy, rad := w/2+r.IntN(40)-20, h/2+r.IntN(20)-10, float64(h)/3.4
 	for y := range h {
+		shade := 0.55 + 0.45*float64(y)/float64(h)
+		table := color.RGBA{uint8(float64(a.R) * shade), uint8(float64(a.G) * shade), uint8(float64(a.B) * shade), 255}
+		row := img.Pix[y*img.Stride:][:4*w]
 		for x := range w {
-			shade := 0.55 + 0.45*float64(y)/float64(h)
-			c := color.RGBA{uint8(float64(a.R) * shade), uint8(float64(a.G) * shade), uint8(float64(a.B) * shade), 255}
-			switch d := math.Hypot(float64(x-cx), float64(y-cy)); {
-			case d < rad*0.8:
-				c = color.RGBA{uint8(70 + d/2), uint8(44 + d/3), 28, 255}
-			case d < rad:
-				c = color.RGBA{245, 242, 236, 255}
+			c := table
+			if dx, dy := float64(x-cx), float64(y-cy); math.Abs(dx) < rad && math.Abs(dy) < rad { // most of it is table
+				switch d := math.Hypot(dx, dy); {
+				case d < rad*0.8:
+					c = color.RGBA{uint8(70 + d/2), uint8(44 + d/3), 28, 255}
+				case d < rad:
+					c = color.RGBA{245, 242, 236, 255}
+				}
 			}
-			img.SetRGBA(x, y, c)
+			row[4*x], row[4*x+1], row[4*x+2], row[4*x+3] = c.R, c.G, c.B, c.A
 		}
 	}
 	return img

@@ -32,11 +32,16 @@ func (e *Engine) take(st *state, ev event) (answer func()) {
 	case ended:
 		e.ended(st, ev)
 	case damaged:
-		if i := st.find(ev.session.account.ID); st.session == ev.session && i >= 0 {
-			e.shut(st)
-			e.open(st, st.accounts[i])
-			e.tell.everything()
+		e.openAgain(st, ev.session)
+	case unlocked:
+		e.openAgain(st, ev.session)
+	case waited:
+		if e.settle(st, ev.session) {
+			e.keep(st)
 		}
+	case setAside:
+		err := e.asidePut(st)
+		return func() { ev.reply <- err }
 	case retried:
 		err := e.retried(st)
 		return func() { ev.reply <- err }
@@ -60,6 +65,23 @@ func (e *Engine) take(st *state, ev event) (answer func()) {
 	return func() {}
 }
 
+// openAgain opens the account of a session anew, if that is not closed yet.
+func (e *Engine) openAgain(st *state, s *session) {
+	if slices.Contains(st.behind, s) {
+		e.closeBehind(st, s)
+		e.resume(st)
+		return
+	}
+	if i := st.find(s.account.ID); st.session == s && i >= 0 {
+		before := st.starting
+		st.starting = true // nobody is asked to sign in meanwhile
+		e.shut(st)
+		e.open(st, st.accounts[i])
+		st.starting = before
+		e.tell.everything()
+	}
+}
+
 // open opens an account and connects in the background. One that cannot be
 // opened is shown with its sentence instead of its conversations, and is tried
 // again by itself.
@@ -67,11 +89,11 @@ func (e *Engine) open(st *state, r record) {
 	if st.wanted != r.ID {
 		st.wanted, st.tries = r.ID, 0
 	}
-	s, err := e.openSession(r)
+	s, err := e.sessionOf(st, r)
 	if err != nil {
 		e.log.Error("open account", "account", r.ID, "error", err)
-		st.problem = chat.ErrorMessage(err)
-		st.due.Reset(backoff(st.tries))
+		st.problem, st.damaged = chat.ErrorMessage(err), cache.IsDamaged(err)
+		st.due.Reset(e.backoff(st.tries))
 		st.tries++
 		return
 	}
@@ -80,13 +102,17 @@ func (e *Engine) open(st *state, r record) {
 
 func (st *state) opened(s *session) {
 	st.session = s
-	st.problem, st.wanted, st.tries = "", "", 0
+	st.problem, st.damaged, st.wanted, st.tries = "", false, "", 0
+	if i := st.find(s.account.ID); i >= 0 {
+		st.accounts[i].Waits = true // something may at any time, also when the program ends without a word
+	}
 }
 
 // replace opens an account in place of the open one, which stays if that one
 // cannot be opened: whoever picked it hears why, and goes on where they were.
 func (e *Engine) replace(st *state, r record) error {
-	s, err := e.openSession(r)
+	st.resumes.Reset(0) // for whatever is not on the screen, and not open, after this
+	s, err := e.sessionOf(st, r)
 	if err != nil {
 		e.log.Error("open account", "account", r.ID, "error", err)
 		return err
@@ -95,7 +121,7 @@ func (e *Engine) replace(st *state, r record) error {
 	st.opened(s)
 	if old != nil {
 		e.publish(st) // readers look elsewhere before it closes under them
-		old.close()
+		e.putBehind(st, old)
 	}
 	return nil
 }
@@ -153,7 +179,11 @@ func (e *Engine) keep(st *state) {
 }
 
 func (e *Engine) signedIn(st *state, r record) error {
+	if s := st.behindOf(r.ID); s != nil { // it goes on with the token that has ended
+		e.closeBehind(st, s)
+	}
 	if i := st.find(r.ID); i >= 0 {
+		r.Waits, r.Outbox = st.accounts[i].Waits, st.accounts[i].Outbox
 		st.accounts[i] = r
 	} else {
 		st.accounts = append(st.accounts, r)
@@ -196,10 +226,11 @@ func (e *Engine) left(st *state, tokenLeft bool) error {
 	if st.session == nil {
 		return nil
 	}
-	r := st.session.account
+	r, counts := st.session.account, st.session.outboxCounts()
 	e.shut(st)
 	if i := st.find(r.ID); i >= 0 {
-		st.accounts[i].SignedOut, st.accounts[i].TokenLeft = true, tokenLeft
+		counts.Failed = 0 // the server has those
+		st.accounts[i].SignedOut, st.accounts[i].TokenLeft, st.accounts[i].Outbox = true, tokenLeft, counts
 	}
 	err := errors.Join(cache.Wipe(e.folder(r.ID)), os.RemoveAll(filepath.Join(e.folder(r.ID), filesFolder)))
 	e.openAnother(st)
@@ -226,12 +257,14 @@ func (e *Engine) openAnother(st *state) {
 // (docs/decisions/0008-what-a-revoked-device-forgets.md).
 func (e *Engine) ended(st *state, ev ended) {
 	i := st.find(ev.session.account.ID)
-	if st.session != ev.session || i < 0 {
+	shown := st.session == ev.session
+	if i < 0 || !shown && !slices.Contains(st.behind, ev.session) {
 		return
 	}
 	r := st.accounts[i]
 	st.accounts[i].SignedOut = true
 	if !ev.wipe {
+		e.settle(st, ev.session) // behind it has nothing left to do
 		e.keep(st)
 		if st.accounts[i].TokenLeft = !e.forgetToken(r.ID); st.accounts[i].TokenLeft {
 			e.keep(st)
@@ -241,23 +274,30 @@ func (e *Engine) ended(st *state, ev ended) {
 	st.accounts[i].Revoked = true
 	st.warnings = []Warning{{Code: "revoked", Message: "This device was signed out of " + r.Name +
 		" by somebody else. What was stored here has been deleted; what you had not sent comes back when you sign in again."}}
-	e.shut(st)
+	if shown {
+		e.shut(st)
+	} else {
+		e.closeBehind(st, ev.session)
+	}
 	e.keep(st) // first of all: a wipe that is cut short is finished at the next start
 	e.forgetRevoked(st)
-	e.openAnother(st)
+	if shown {
+		e.openAnother(st)
+	}
 	e.keep(st)
 	e.tell.everything()
 }
 
 // forgetRevoked deletes what the accounts that were taken away have left here:
-// token, cache and files.
+// token, cache and files, and, where nothing waits in it for its author, what
+// was not sent with its key.
 func (e *Engine) forgetRevoked(st *state) {
 	for i, r := range st.accounts {
 		if !r.Revoked || r.Wiped {
 			continue
 		}
 		st.accounts[i].TokenLeft = !e.forgetToken(r.ID)
-		err := errors.Join(cache.Wipe(e.folder(r.ID)), os.RemoveAll(filepath.Join(e.folder(r.ID), filesFolder)))
+		err := errors.Join(cache.Wipe(e.folder(r.ID)), os.RemoveAll(filepath.Join(e.folder(r.ID), filesFolder)), e.forgetUnsent(r.ID))
 		if err != nil {
 			e.log.Error("wipe account", "account", r.ID, "error", err)
 			continue // again at the next start

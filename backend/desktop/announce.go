@@ -11,6 +11,11 @@ type Window interface {
 	Emit(name string, payload any)
 }
 
+// nobody is the window of an engine without one.
+type nobody struct{}
+
+func (nobody) Emit(string, any) {}
+
 // The names of the events, each with its payload.
 const (
 	EventState   = "state"   // {}
@@ -19,6 +24,9 @@ const (
 	EventTyping  = "typing"  // Typing
 	EventCounts  = "counts"  // {}
 	EventProblem = "problem" // Problem: something shown early was refused
+	// EventUndelivered tells, once for each, of a message of this member's that
+	// has not gone out and waits for them: its payload is Undelivered.
+	EventUndelivered = "undelivered"
 )
 
 // ListChanged is the payload of EventList; nil means any conversation.
@@ -42,9 +50,21 @@ type Typing struct {
 
 // Problem is the payload of EventProblem.
 type Problem struct {
+	Account      string `json:"account"` // its id: not always the one on the screen
 	Code         string `json:"code"`
 	Message      string `json:"message"`
 	Conversation string `json:"conversation"`
+}
+
+// Undelivered is the payload of EventUndelivered.
+type Undelivered struct {
+	Account      string `json:"account"` // its id: not always the one on the screen
+	Entry        string `json:"entry"`   // what Resend and Drop take
+	Conversation string `json:"conversation"`
+	Message      string `json:"message"`
+	Label        string `json:"label"`  // of the customer; empty when not known here
+	Code         string `json:"code"`   // of the problem; "undelivered": the channel could not deliver it
+	Reason       string `json:"reason"` // a sentence, or what the channel said
 }
 
 const (
@@ -93,6 +113,9 @@ func (a *announcer) thread(conversation string) {
 }
 func (a *announcer) typing(t Typing)   { a.tell(note{name: EventTyping, payload: t}) }
 func (a *announcer) problem(p Problem) { a.tell(note{name: EventProblem, payload: p}) }
+func (a *announcer) undelivered(u Undelivered) {
+	a.tell(note{name: EventUndelivered, payload: u})
+}
 
 // close ends the announcer after what it was told so far.
 func (a *announcer) close() {

@@ -23,9 +23,9 @@ const (
 
 // backoff is how long to wait before try number n, counted from 0: doubling,
 // with half of it left to chance.
-func backoff(n int) time.Duration {
+func (e *Engine) backoff(n int) time.Duration {
 	limit := min(firstRetry<<min(n, 10), lastRetry)
-	return limit/2 + time.Duration(random()*float64(limit/2))
+	return limit/2 + time.Duration(e.opt.Random()*float64(limit/2))
 }
 
 // errNoToken says that there certainly is no session on this device.
@@ -56,7 +56,7 @@ func (s *session) connect() {
 		}
 		s.e.log.Error("connect account", "account", s.account.ID, "error", err)
 		s.reported(sync.Report{Status: sync.StatusError, Problem: chat.ErrorMessage(err)})
-		timer := time.NewTimer(backoff(n))
+		timer := time.NewTimer(s.e.backoff(n))
 		select {
 		case <-timer.C:
 		case <-s.retry:
@@ -71,11 +71,14 @@ func (s *session) connect() {
 func (s *session) connected(client *protocol.Client) {
 	run := sync.Start(sync.Config{
 		Client: client, Cache: s.cache, Me: s.me, Days: bootstrapDays,
-		Changed: s.changed, Reported: s.reported, Heard: s.heard, BeforeAccess: s.beforeAccess,
-		Online: s.online, Ended: s.ended,
-		Clock: s.e.clock, Random: random, Log: s.e.log,
+		Changed: s.changed, Reported: s.reported, Heard: s.heard, BeforeAccess: s.beforeAccess, BeforeSweep: s.beforeSweep,
+		Abandoned: s.abandoned, Online: s.online, Ended: s.ended,
+		Clock: s.e.clock, Random: s.e.opt.Random, Log: s.e.log,
 	})
 	s.net.Store(&network{client, run, run.Wake})
+	if l := s.shown.Load(); l != nil {
+		run.Show(*l)
+	}
 	s.outbox.Pause(false)
 	s.pace()
 	s.e.tell.state()
@@ -119,7 +122,11 @@ func (s *session) reach() (*protocol.Client, error) {
 	default:
 		return nil, err
 	}
-	return protocol.NewClient(server, token, s.e.agent())
+	client, err := protocol.NewClientOver(s.e.opt.Dial, server, token, s.e.agent())
+	if err != nil {
+		return nil, err
+	}
+	return client.Telling(s.readClock), nil
 }
 
 // enter makes a new session with the backend inside. Who may read the folder

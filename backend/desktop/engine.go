@@ -56,6 +56,35 @@ type Options struct {
 	// Shown is closed when the window can be seen: connecting waits for it, so
 	// that what is on this computer is on the screen first. Nil: it never waits.
 	Shown <-chan struct{}
+
+	// What a simulation puts in the place of the world; nil: the world.
+	Dial      protocol.Dial
+	Disk      cache.Disk
+	Wall      func() time.Time // the wall clock
+	Random    func() float64   // in [0, 1)
+	Addresses func() []string  // of this machine, in an order that stays
+}
+
+// complete fills in what was left out.
+func (o *Options) complete() {
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Window == nil {
+		o.Window = nobody{}
+	}
+	if o.Dial == nil {
+		o.Dial = protocol.DialNet
+	}
+	if o.Wall == nil {
+		o.Wall = time.Now
+	}
+	if o.Random == nil {
+		o.Random = rand.Float64
+	}
+	if o.Addresses == nil {
+		o.Addresses = addresses
+	}
 }
 
 // Engine is everything behind the window.
@@ -69,6 +98,10 @@ type Engine struct {
 	name    string // of this device, in the list of sessions
 	// downloads are the files being fetched, each once whoever wants it.
 	downloads singleflight.Group
+	// keys are those that the keychain has given, by account and id.
+	keys stdsync.Map
+	// handedIn is when what was held was last handed in, monotonic; 0: never.
+	handedIn atomic.Int64
 
 	ctx     context.Context
 	cancel  context.CancelFunc
@@ -83,8 +116,10 @@ type Engine struct {
 type view struct {
 	accounts []record
 	session  *session
+	behind   []*session // of accounts that are not on the screen: see behind.go
 	warnings []Warning
 	problem  string // why there is no account although there should be one
+	damaged  bool   // that is because what only this device knows is damaged
 	starting bool   // the embedded backend is being started
 }
 
@@ -106,6 +141,10 @@ type record struct {
 	// TokenLeft: the keychain would not let go of the token of a session that
 	// has ended. It is asked again at the next start.
 	TokenLeft bool `json:"token_left,omitempty"`
+	// Waits: something may wait in it to go out; see behind.go.
+	Waits bool `json:"waits,omitempty"`
+	// Outbox is how much that was when it was last open.
+	Outbox OutboxCounts `json:"outbox"`
 }
 
 const (
@@ -118,10 +157,8 @@ const (
 // network. A folder that cannot be used is an error with a sentence; nothing
 // in it has been changed then.
 func Open(ctx context.Context, opt Options) (*Engine, error) {
-	if opt.Log == nil {
-		opt.Log = slog.New(slog.DiscardHandler)
-	}
-	device, err := cache.OpenLocal(opt.Data) // locked: no second engine on this folder
+	opt.complete()
+	device, err := cache.OpenLocalOn(opt.Disk, opt.Data) // locked: no second engine on this folder
 	if err != nil {
 		return nil, fmt.Errorf("open data folder: %w", err)
 	}
@@ -161,6 +198,15 @@ func (e *Engine) Close() (err error) {
 }
 
 func (e *Engine) close() error {
+	// Not once more if the window has just done it: closing takes as long as it
+	// has to, and no longer.
+	if last := e.handedIn.Load(); last == 0 || int64(e.clock().Mono)-last > int64(partingPatience) {
+		ctx, cancel := context.WithTimeout(e.ctx, partingPatience)
+		if left := e.HandIn(ctx); left > 0 {
+			e.log.Info("texts wait for the next start", "texts", left)
+		}
+		cancel()
+	}
 	e.cancel()
 	<-e.done
 	e.helpers.Wait()
@@ -181,9 +227,7 @@ func (e *Engine) close() error {
 // nothing but say why, so that the window can show it. Trying again is opening
 // the folder again, which is for whoever opened it.
 func Unusable(cause error, opt Options) *Engine {
-	if opt.Log == nil {
-		opt.Log = slog.New(slog.DiscardHandler)
-	}
+	opt.complete()
 	opt.Embedded = nil
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -206,12 +250,11 @@ func secretsFolder(data string) string { return filepath.Join(data, "secrets") }
 
 // clock reads both clocks for the parts that must tell them apart.
 func (e *Engine) clock() sync.Instant {
-	now := time.Now()
-	return sync.Instant{Mono: now.Sub(e.started), Wall: chat.TimeOf(now.Round(0))}
+	return sync.Instant{Mono: time.Since(e.started), Wall: e.now()}
 }
 
 // now is the wall clock, for what is shown.
-func (e *Engine) now() chat.Time { return chat.TimeOf(time.Now()) }
+func (e *Engine) now() chat.Time { return chat.TimeOf(e.opt.Wall().Round(0)) }
 
 // event is what the engine's goroutine takes: a closed set.
 type event interface{ event() }
@@ -242,6 +285,8 @@ type (
 	retried struct{ reply chan error }
 	// damaged: a session's cache must be opened anew.
 	damaged struct{ session *session }
+	// unlocked: the keychain has given the key to what was not sent.
+	unlocked struct{ session *session }
 	// moved: an embedded backend has another address than last time.
 	moved struct {
 		id  string
@@ -261,6 +306,7 @@ func (left) event()      {}
 func (forgotten) event() {}
 func (ended) event()     {}
 func (damaged) event()   {}
+func (unlocked) event()  {}
 func (retried) event()   {}
 func (moved) event()     {}
 func (embedding) event() {}
@@ -269,8 +315,11 @@ func (embedding) event() {}
 type state struct {
 	accounts []record
 	session  *session
+	behind   []*session  // each of another account
+	resumes  *time.Timer // for those that are to be open behind
 	warnings []Warning
 	problem  string
+	damaged  bool
 	starting bool
 	wanted   string      // the account that could not be opened, and is tried again
 	tries    int         // how often that has failed
@@ -279,7 +328,7 @@ type state struct {
 
 // restore reads the accounts and opens the one that was open last.
 func (e *Engine) restore(ctx context.Context) (*state, error) {
-	st := &state{due: time.NewTimer(0)}
+	st := &state{due: time.NewTimer(0), resumes: time.NewTimer(0)} // once the one on the screen is open
 	st.due.Stop()
 	raw, ok, err := e.device.Setting(ctx, settingAccounts)
 	if err != nil {
@@ -316,6 +365,7 @@ func (e *Engine) restore(ctx context.Context) (*state, error) {
 func (e *Engine) run(st *state) {
 	defer close(e.done)
 	defer st.due.Stop()
+	defer st.resumes.Stop()
 	for {
 		select {
 		case ev := <-e.events:
@@ -329,9 +379,17 @@ func (e *Engine) run(st *state) {
 				e.tell.everything()
 			}
 			e.tell.state()
+		case <-st.resumes.C:
+			if e.resume(st) {
+				e.publish(st)
+				e.tell.state()
+			}
 		case <-e.ctx.Done():
 			if st.session != nil {
 				st.session.close()
+			}
+			for _, s := range st.behind {
+				s.close()
 			}
 			return
 		}
@@ -340,7 +398,8 @@ func (e *Engine) run(st *state) {
 
 // publish makes the state readable for everybody.
 func (e *Engine) publish(st *state) {
-	v := &view{accounts: append([]record(nil), st.accounts...), session: st.session, problem: st.problem, starting: st.starting}
+	v := &view{accounts: append([]record(nil), st.accounts...), session: st.session, problem: st.problem, damaged: st.damaged, starting: st.starting}
+	v.behind = append(v.behind, st.behind...)
 	v.warnings = append(v.warnings, st.warnings...)
 	e.view.Store(v)
 }
@@ -372,5 +431,3 @@ func (e *Engine) ask(ev event, reply chan error) error {
 }
 
 var errClosing = chat.Errorf(chat.CodeUnavailable, "This account is being closed.")
-
-func random() float64 { return rand.Float64() }

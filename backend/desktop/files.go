@@ -80,11 +80,51 @@ const filesFolder = "files"
 
 func (s *session) filesFolder() string { return filepath.Join(s.e.folder(s.account.ID), filesFolder) }
 
+// forgetFiles removes the contents of all files once the member may see less:
+// they do not say to which brand they belong, and what is still allowed is
+// fetched again. What does not succeed, or a crash prevents, is done again after
+// the next write or at the next opening.
+func (s *session) forgetFiles() {
+	n, owed := s.cache.FilesOwed()
+	if !owed {
+		return
+	}
+	err := os.RemoveAll(s.filesFolder())
+	if err == nil {
+		err = s.cache.FilesGone(context.WithoutCancel(s.ctx), n)
+	}
+	if err != nil {
+		s.e.log.Warn("forget files", "error", err)
+	}
+}
+
+// partPrefix begins the name of what is still being written.
+const partPrefix = ".part-"
+
+// forgetParts removes what downloads have left that were killed: nobody knows
+// whose it was, and nothing counts or prunes it.
+func (s *session) forgetParts() {
+	left, err := fs.Glob(os.DirFS(s.filesFolder()), "*/"+partPrefix+"*")
+	for _, name := range left {
+		path := filepath.Join(s.filesFolder(), filepath.FromSlash(name))
+		info, statErr := os.Stat(path)
+		if statErr == nil && info.ModTime().Before(s.begun.Add(-time.Second)) { // else it is of this session
+			err = errors.Join(err, os.Remove(path))
+		}
+	}
+	if err != nil {
+		s.e.log.Warn("forget parts of files", "error", err)
+	}
+}
+
 // file gives the path of a file's content on this device, fetching it if need
 // be. Several who want the same file share one download.
 func (s *session) file(sha string) (string, error) {
 	path := filepath.Join(s.filesFolder(), sha[:2], sha)
-	if _, err := os.Stat(path); err == nil {
+	if info, err := os.Stat(path); err == nil {
+		if err := touch(path, info); err != nil {
+			s.e.log.Warn("note that a file is used", "error", err)
+		}
 		return path, nil
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("look for file: %w", err)
@@ -109,7 +149,7 @@ func (s *session) file(sha string) (string, error) {
 
 // writeFile makes a file appear whole or not at all.
 func writeFile(path string, write func(io.Writer) error) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), ".part-*")
+	tmp, err := os.CreateTemp(filepath.Dir(path), partPrefix+"*")
 	if err != nil {
 		return fmt.Errorf("make file: %w", err)
 	}

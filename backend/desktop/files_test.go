@@ -7,6 +7,10 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"parley/backend/chat"
+	"parley/backend/desktop/cache"
 )
 
 func TestFilesAreServedHarmlessly(t *testing.T) {
@@ -53,5 +57,74 @@ func TestFilesKnowOnlyHashes(t *testing.T) {
 	}
 	if err := e.Close(); err != nil {
 		t.Fatal(err)
+	}
+}
+
+// TestFilesGoWithTheRightToSeeThem: also if the program is killed between the
+// write that says so and the files, and whatever a killed download has left.
+func TestFilesGoWithTheRightToSeeThem(t *testing.T) {
+	dir, ring := t.TempDir(), &lockable{kept: map[string]string{}}
+	e := openWith(t, dir, ring)
+	join(t, e, nowhere)
+	kept, lost := chat.NewID[chat.Brand](), chat.NewID[chat.Brand]()
+	access := func(brands ...chat.BrandID) cache.Applied {
+		t.Helper()
+		s := current(t, e)
+		position, _ := s.cache.Position()
+		applied, err := s.cache.Apply(t.Context(), position, position+1, []chat.Change{{Seq: position + 1, Kind: chat.EntityAccess, ID: s.me.String(),
+			Op: chat.OpPut, Data: encode(t, chat.Access{Brands: brands})}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return applied
+	}
+	folder := filepath.Join(current(t, e).filesFolder(), "ab")
+	store := func(name string, age time.Duration) string {
+		t.Helper()
+		path := filepath.Join(folder, name)
+		if err := os.MkdirAll(folder, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(path, []byte("passport"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chtimes(path, time.Now().Add(-age), time.Now().Add(-age)); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	there := func(path string) bool { _, err := os.Stat(path); return err == nil }
+	reopen := func() {
+		t.Helper()
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+		e = openWith(t, dir, ring)
+		current(t, e)
+	}
+
+	current(t, e).changed(access(kept))
+	path := store("abcdef", 0)
+	current(t, e).changed(access(kept, lost)) // more than before
+	reopen()
+	if !there(path) {
+		t.Fatal("a file is gone although nothing was taken away")
+	}
+	access(kept) // and killed before anybody heard of it
+	reopen()
+	if there(path) {
+		t.Error("the file is there after a crash")
+	}
+	path = store("abcdef", 0)
+	current(t, e).changed(access(lost))
+	if there(path) {
+		t.Error("the file is there")
+	}
+
+	path, part, young := store("abcdef", time.Hour), store(".part-1", time.Hour), store(".part-2", -time.Hour)
+	reopen()
+	until(t, "the part of a file to go", func() bool { return !there(part) })
+	if !there(path) || !there(young) {
+		t.Error("a file is gone with the part of another")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"parley/backend/chat"
 	"parley/backend/desktop/cache"
 	"parley/backend/desktop/outbox"
+	"parley/backend/desktop/sync"
 )
 
 // quicks are the quick lists by name.
@@ -29,7 +30,20 @@ func (e *Engine) List(q ListQuery) (ListPage, error) {
 	if err != nil {
 		return ListPage{}, err
 	}
-	got, err := s.cache.Conversations(ctx, want)
+	// Also where nothing is searched: an older search is over then.
+	searching, err := s.search.turn(s.ctx, q)
+	if err != nil {
+		return ListPage{}, err
+	}
+	var got cache.ListPage
+	if q.Search = strings.TrimSpace(q.Search); q.Search != "" {
+		got, err = s.find(searching, q, want)
+	} else {
+		if want.Cursor == "" {
+			s.show(sync.List{Quick: want.Quick, Brand: want.Brand, Oldest: want.Oldest, Limit: want.Limit})
+		}
+		got, err = s.cache.Conversations(ctx, want)
+	}
 	if err != nil {
 		return ListPage{}, s.fault(err)
 	}
@@ -43,15 +57,22 @@ func (e *Engine) List(q ListQuery) (ListPage, error) {
 			page.Rows = append(page.Rows, row)
 		}
 	}
-	s.addForeseen(ctx, &page, got, want, waiting, shown)
-	if q.Search != "" && q.Cursor == "" {
-		s.searchServer(q.Search)
+	if q.Search == "" {
+		s.addForeseen(ctx, &page, got, want, waiting, shown)
 	}
 	return page, nil
 }
 
+// show tells sync which list the window shows.
+func (s *session) show(l sync.List) {
+	s.shown.Store(&l)
+	if n := s.net.Load(); n != nil {
+		n.sync.Show(l)
+	}
+}
+
 func (s *session) query(q ListQuery) (cache.ListQuery, error) {
-	want := cache.ListQuery{Quick: cache.Quick(q.Quick), Search: strings.TrimSpace(q.Search), Oldest: q.Oldest, Me: s.me,
+	want := cache.ListQuery{Quick: cache.Quick(q.Quick), Oldest: q.Oldest, Me: s.me,
 		Cursor: q.Cursor, Limit: min(max(q.Limit, 1), cache.MaxPage)}
 	if want.Quick == "" {
 		want.Quick = cache.QuickAll
@@ -69,7 +90,7 @@ func (s *session) query(q ListQuery) (cache.ListQuery, error) {
 // row makes the window's row of a cached one.
 func (s *session) row(ctx context.Context, r cache.ListRow, waiting *outbox.Snapshot) (ListRow, *overlaid) {
 	row := ListRow{Conversation: r.Conversation, Label: r.Label, ChannelKind: string(r.ChannelKind), Brand: r.Brand.String(),
-		AssigneeName: r.AssigneeName, Draft: r.Draft}
+		AssigneeName: r.AssigneeName, Draft: r.Draft, Hit: r.Hit}
 	pending := waiting.Of(r.ID)
 	for _, w := range pending {
 		switch {
@@ -78,6 +99,11 @@ func (s *session) row(ctx context.Context, r cache.ListRow, waiting *outbox.Snap
 			row.Refused++
 		default:
 			row.Pending++
+		}
+	}
+	for _, x := range s.scheduledOf(r.ID, pending) {
+		if x.Problem != nil {
+			row.Refused++
 		}
 	}
 	if x, ok := s.drafts.local(r.ID); ok {
@@ -116,7 +142,7 @@ func matches(q cache.ListQuery, c chat.Conversation, me chat.MemberID) bool {
 // addForeseen puts in the rows that belong into the list only because of what
 // waits, at the place where the page would have them.
 func (s *session) addForeseen(ctx context.Context, page *ListPage, got cache.ListPage, q cache.ListQuery, waiting *outbox.Snapshot, shown map[chat.ConversationID]bool) {
-	if q.Quick == cache.QuickAll || q.Search != "" {
+	if q.Quick == cache.QuickAll {
 		return
 	}
 	at := func(r ListRow) chat.Time {

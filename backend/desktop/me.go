@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"time"
 
 	"parley/backend/chat"
 	"parley/backend/desktop/outbox"
@@ -23,10 +24,13 @@ func (e *Engine) PutMe(m MePut) error {
 	if m.SendKey != nil && !slices.Contains([]string{"enter", "ctrl_enter"}, *m.SendKey) {
 		return chat.Invalid("send_key", "The key that sends is Enter or Ctrl+Enter.")
 	}
+	if m.UndoSeconds != nil && (*m.UndoSeconds < 0 || *m.UndoSeconds > int64(chat.MaxUndo/time.Second)) {
+		return chat.Invalid("undo_seconds", "A message can be taken back for 0 to 30 seconds.")
+	}
 	if m == (MePut{}) {
 		return nil
 	}
-	_, err = s.enqueue(outbox.Entry{Kind: protocol.MePut}, protocol.MePutArgs{ReadMode: m.ReadMode, SendKey: m.SendKey, Language: m.Language}, false)
+	_, err = s.enqueue(outbox.Entry{Kind: protocol.MePut}, protocol.MePutArgs{ReadMode: m.ReadMode, SendKey: m.SendKey, Language: m.Language, UndoSeconds: m.UndoSeconds}, false)
 	return err
 }
 
@@ -74,4 +78,13 @@ func overlayMe(raw json.RawMessage, waiting []outbox.Entry) json.RawMessage {
 func (s *session) readsOnReply() bool {
 	var m chat.Member
 	return json.Unmarshal(s.myself(s.ctx), &m) == nil && (m.Settings.ReadMode == "" || m.Settings.ReadMode == "on_reply")
+}
+
+// undo is how long a message can be taken back before it is handed in.
+func (s *session) undo() time.Duration {
+	var m chat.Member
+	if json.Unmarshal(s.myself(s.ctx), &m) != nil {
+		return 0
+	}
+	return min(max(time.Duration(m.Settings.UndoSeconds)*time.Second, 0), chat.MaxUndo)
 }

@@ -12,6 +12,7 @@ type Opening struct {
 	State    AppState                   `json:"state"`
 	Counts   *Counts                    `json:"counts"` // null when they cannot be read; who asks for them hears why
 	List     *ListPage                  `json:"list"`   // the top of the list as it was left; null when it cannot be read
+	Turn     int64                      `json:"turn"`   // where the window begins to count its questions: after those of the one before
 }
 
 // The settings of the window that say which list it shows.
@@ -22,7 +23,7 @@ const (
 
 // Opening reads what the window shows first, with so many rows of the list.
 func (e *Engine) Opening(rows int) (Opening, error) {
-	var o Opening
+	o := Opening{Turn: 1}
 	var err error
 	if o.State, err = e.State(); err != nil {
 		return o, err
@@ -40,6 +41,9 @@ func (e *Engine) Opening(rows int) (Opening, error) {
 	}
 	if json.Unmarshal(o.Settings[settingOldest], &q.Oldest) != nil {
 		q.Oldest = false
+	}
+	if s := e.view.Load().session; s != nil {
+		o.Turn = s.search.begin()
 	}
 	if counts, err := e.Counts(q.Brand); err == nil {
 		o.Counts = &counts

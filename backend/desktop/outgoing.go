@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"parley/backend/chat"
@@ -22,22 +23,32 @@ func (s *session) outboxConfig() outbox.Config {
 		Store:  outboxStore{s.local},
 		Submit: s.submit, Confirm: s.confirm,
 		Changed: s.outboxChanged, Undone: s.undone, Failed: s.doubt,
+		Judge: s.judge, Refused: s.refused,
 		Clock:  func() outbox.Instant { return outbox.Instant(s.e.clock()) },
-		Random: random, Log: s.e.log,
+		Random: s.e.opt.Random, Log: s.e.log,
 	}
 }
 
-func (s *session) submit(ctx context.Context, cmd chat.Command) (protocol.Result, error) {
+func (s *session) submit(ctx context.Context, cmd chat.Command) (outbox.Answer, error) {
+	a := outbox.Answer{Era: s.cache.Era()}
 	n := s.net.Load()
 	if n == nil {
-		return protocol.Result{}, protocol.Unreachable("commands", errNotConnected)
+		return a, protocol.Unreachable("commands", errNotConnected)
 	}
+	on := s.line.Load()
+	ctx, done := on.bind(ctx)
+	defer done()
 	res, err := n.client.Commands(ctx, []chat.Command{cmd})
 	if err != nil {
-		return protocol.Result{}, err
+		if on.late(ctx) {
+			n.client.Close() // other idle connections are no better than this one was
+		}
+		return a, err
 	}
+	on.answered()
 	s.reached(n)
-	return res[0], nil
+	a.Result = res[0]
+	return a, nil
 }
 
 // reachedRest is how long sync has after a wake before it is woken again:
@@ -60,32 +71,24 @@ func (s *session) reached(n *network) {
 
 // confirm brings what an accepted command made into the cache, so that it
 // never vanishes between the outbox and the change that follows.
-func (s *session) confirm(ctx context.Context, e outbox.Entry, res protocol.Result) error {
-	var rows []cache.Row
-	if kind := kindOf(e); kind != "" && len(res.Data) > 0 && string(res.Data) != "null" {
-		id := e.Conversation.String()
-		switch kind {
-		case chat.EntityMessage:
-			id = e.Message.String()
-		case chat.EntityContact:
-			id = e.Contact.String()
-		case chat.EntityMember:
-			id = s.me.String()
-		}
-		rows = append(rows, cache.Row{Kind: kind, ID: id, Op: chat.OpPut, Conversation: e.Conversation, Data: res.Data})
-	}
-	if e.Kind == protocol.MessageSend && res.Seq > 0 {
-		// The server drops the author's draft with the message.
-		rows = append(rows, cache.Row{Kind: chat.EntityDraft, ID: e.Conversation.String(), Op: chat.OpDelete,
-			Ver: res.Seq, Conversation: e.Conversation})
-	}
-	if len(rows) == 0 {
+func (s *session) confirm(ctx context.Context, e outbox.Entry, res outbox.Answer) error {
+	kind := kindOf(e, res.Data)
+	if kind == "" || len(res.Data) == 0 || string(res.Data) == "null" {
 		return nil
 	}
-	if e.Text() {
-		s.awaitNeighbours(ctx, e.Conversation, res)
+	id := e.Conversation.String()
+	switch kind {
+	case chat.EntityMessage, chat.EntityScheduled:
+		id = e.Message.String()
+	case chat.EntityContact:
+		id = e.Contact.String()
+	case chat.EntityMember:
+		id = s.me.String()
 	}
-	applied, err := s.cache.PutRows(ctx, rows)
+	if e.Text() {
+		s.awaitNeighbours(ctx, e.Conversation, res.Result)
+	}
+	applied, err := s.cache.PutAnswer(ctx, res.Era, cache.Row{Kind: kind, ID: id, Ver: res.Seq, Op: chat.OpPut, Conversation: e.Conversation, Data: res.Data})
 	if err != nil {
 		return fmt.Errorf("store answer: %w", err)
 	}
@@ -129,9 +132,17 @@ func (s *session) awaitNeighbours(ctx context.Context, conv chat.ConversationID,
 }
 
 // kindOf is what kind of entity a command's answer is.
-func kindOf(e outbox.Entry) chat.EntityKind {
+func kindOf(e outbox.Entry, data json.RawMessage) chat.EntityKind {
 	switch e.Kind {
-	case protocol.MessageSend, protocol.CommentAdd:
+	case protocol.MessageSend:
+		var kept struct {
+			SendAt chat.Time `json:"send_at"`
+		}
+		if !e.SendAt.IsZero() && json.Unmarshal(data, &kept) == nil && !kept.SendAt.IsZero() {
+			return chat.EntityScheduled
+		}
+		return chat.EntityMessage
+	case protocol.CommentAdd, protocol.MessageRetry:
 		return chat.EntityMessage
 	case protocol.ContactUpdate:
 		return chat.EntityContact
@@ -145,6 +156,10 @@ func kindOf(e outbox.Entry) chat.EntityKind {
 }
 
 func (s *session) outboxChanged(c chat.ConversationID) {
+	if s.behind.Load() {
+		s.post(waited{s})
+		return
+	}
 	if !c.IsZero() {
 		s.e.tell.thread(c.String())
 		s.e.tell.list(c.String())
@@ -157,7 +172,7 @@ func (s *session) outboxChanged(c chat.ConversationID) {
 
 // undone tells that something shown early was refused.
 func (s *session) undone(e outbox.Entry, p *protocol.Problem) {
-	s.e.tell.problem(Problem{Code: string(p.Code), Message: p.Detail, Conversation: e.Conversation.String()})
+	s.problem(Problem{Code: string(p.Code), Message: p.Detail, Conversation: e.Conversation.String()})
 }
 
 // doubt lets sync check the connection when a request could not reach the
@@ -188,7 +203,18 @@ func (o outboxStore) Load(ctx context.Context) ([]outbox.Entry, error) {
 			CreatedAt: r.CreatedAt, Attempts: r.Attempts, Uncertain: r.Attempts > 0,
 			Elapsed: time.Duration(r.ElapsedMS) * time.Millisecond}
 		e.Noted = e.Elapsed
-		if e.Text() {
+		e.Due = r.NextAt
+		e.SendAt = r.SendAt
+		if e.Kind == protocol.MessageSend && e.SendAt.IsZero() { // perhaps put there before this clock's moment was kept
+			var args struct {
+				SendAt chat.Time `json:"send_at"`
+			}
+			if err := json.Unmarshal(r.Body, &args); err != nil {
+				return nil, fmt.Errorf("load outbox: %w", err)
+			}
+			e.SendAt = args.SendAt
+		}
+		if e.Text() || e.Kind == protocol.MessageRetry {
 			if e.Message, err = chat.ParseID[chat.Message](r.Entity); err != nil {
 				return nil, fmt.Errorf("load outbox: %w", err)
 			}
@@ -211,9 +237,9 @@ func (o outboxStore) Load(ctx context.Context) ([]outbox.Entry, error) {
 }
 
 func rowOf(e outbox.Entry) cache.Entry {
-	r := cache.Entry{ID: e.ID, Conversation: e.Conversation, Kind: e.Kind, Body: e.Args, Seen: e.Seen, CreatedAt: e.CreatedAt}
+	r := cache.Entry{ID: e.ID, Conversation: e.Conversation, Kind: e.Kind, Body: e.Args, Seen: e.Seen, CreatedAt: e.CreatedAt, NextAt: e.Due, SendAt: e.SendAt}
 	switch {
-	case e.Text():
+	case e.Text(), e.Kind == protocol.MessageRetry:
 		r.Entity = e.Message.String()
 	case e.Kind == protocol.ContactUpdate:
 		r.Entity = e.Contact.String()
@@ -223,11 +249,18 @@ func rowOf(e outbox.Entry) cache.Entry {
 
 // Insert adds an entry, durably.
 func (o outboxStore) Insert(ctx context.Context, e outbox.Entry, clearDraft bool) error {
-	add := o.local.Enqueue
-	if clearDraft {
+	row, add := rowOf(e), o.local.Enqueue
+	switch {
+	case e.Problem != nil:
+		b, err := json.Marshal(withoutWords(e.Problem))
+		if err != nil {
+			return fmt.Errorf("put into outbox: %w", err)
+		}
+		row.Problem, add = b, o.local.EnqueueRefused
+	case clearDraft:
 		add = o.local.EnqueueSend
 	}
-	if _, err := add(ctx, rowOf(e)); err != nil {
+	if _, err := add(ctx, row); err != nil {
 		return fmt.Errorf("put into outbox: %w", err)
 	}
 	return nil
@@ -251,7 +284,7 @@ func (o outboxStore) Remove(ctx context.Context, id chat.CommandID) error {
 
 // Refuse notes why an entry could not be sent.
 func (o outboxStore) Refuse(ctx context.Context, id chat.CommandID, p *protocol.Problem) error {
-	b, err := json.Marshal(p)
+	b, err := json.Marshal(withoutWords(p))
 	if err != nil {
 		return fmt.Errorf("note refusal: %w", err)
 	}
@@ -261,16 +294,66 @@ func (o outboxStore) Refuse(ctx context.Context, id chat.CommandID, p *protocol.
 	return nil
 }
 
+// withoutWords gives a problem without what was said in the messages it names.
+// Customers' words are not kept with what was not sent, which outlives the right
+// to read them: see docs/decisions/0008-what-a-revoked-device-forgets.md.
+func withoutWords(p *protocol.Problem) *protocol.Problem {
+	if len(p.Messages) == 0 {
+		return p
+	}
+	kept := *p
+	kept.Messages = make([]chat.Message, 0, len(p.Messages))
+	for _, m := range p.Messages {
+		kept.Messages = append(kept.Messages, chat.Message{ID: m.ID, Ver: m.Ver, Conversation: m.Conversation, Number: m.Number,
+			Kind: m.Kind, Author: m.Author, Parts: []chat.Part{}, SentAt: m.SentAt, StoredAt: m.StoredAt})
+	}
+	return &kept
+}
+
+// withWords gives the messages that a refusal names as the cache has them. Of
+// those that are not there yet it leaves what came with the refusal; of a chat
+// that the member may not read any more, no word.
+func (s *session) withWords(ctx context.Context, p *protocol.Problem, readable bool) *protocol.Problem {
+	if p == nil || len(p.Messages) == 0 {
+		return p
+	}
+	if !readable {
+		return withoutWords(p)
+	}
+	shown := *p
+	shown.Messages = slices.Clone(p.Messages)
+	for i, m := range shown.Messages {
+		raw, err := s.cache.Message(ctx, m.ID)
+		if err != nil {
+			continue
+		}
+		var now chat.Message
+		if json.Unmarshal(raw, &now) == nil {
+			shown.Messages[i] = now
+		}
+	}
+	return &shown
+}
+
 // Attempted notes that an entry goes out once more and how long it has waited.
 // After a crash this is what says that it may have arrived.
 func (o outboxStore) Attempted(ctx context.Context, e outbox.Entry) error {
-	if err := o.local.MarkQueued(ctx, e.ID, 0); err != nil {
+	if err := o.local.MarkQueued(ctx, e.ID, e.Due); err != nil {
 		return fmt.Errorf("note attempt: %w", err)
 	}
 	if more := (e.Elapsed - e.Noted).Milliseconds(); more >= 1000 {
 		if err := o.local.AddElapsed(ctx, more, e.ID); err != nil {
 			return fmt.Errorf("note attempt: %w", err)
 		}
+	}
+	return nil
+}
+
+// NotSent notes that nothing of an entry has left this machine yet: after a
+// restart it can still be taken back.
+func (o outboxStore) NotSent(ctx context.Context, id chat.CommandID) error {
+	if err := o.local.MarkNotSent(ctx, id); err != nil {
+		return fmt.Errorf("note that it was not sent: %w", err)
 	}
 	return nil
 }

@@ -18,7 +18,7 @@ import (
 func (s *session) overlay(ctx context.Context, raw json.RawMessage, waiting []outbox.Entry) (json.RawMessage, *overlaid) {
 	changes := false
 	for _, w := range waiting {
-		changes = changes || !w.Text()
+		changes = changes || !w.Text() || released(w)
 	}
 	if !changes {
 		return raw, nil
@@ -29,9 +29,17 @@ func (s *session) overlay(ctx context.Context, raw json.RawMessage, waiting []ou
 	}
 	o := &overlaid{before: c, after: c}
 	for _, w := range waiting {
-		s.foresee(ctx, &o.after, w)
+		if w.Problem == nil { // else it may never happen
+			s.foresee(ctx, &o.after, w)
+		}
 	}
 	return patch(raw, o), o
+}
+
+// released reports whether a message that could be taken back is on its way: now
+// it answers what its author had seen.
+func released(w outbox.Entry) bool {
+	return w.Kind == protocol.MessageSend && w.Problem == nil && w.Seen != nil && !w.Due.IsZero() && w.Attempts > 0
 }
 
 // overlaid is a conversation before and after what waits.
@@ -41,6 +49,10 @@ type overlaid struct{ before, after chat.Conversation }
 func (s *session) foresee(ctx context.Context, c *chat.Conversation, w outbox.Entry) {
 	assistant := c.State == chat.StateAssistant
 	switch w.Kind {
+	case protocol.MessageSend:
+		if released(w) && s.readsOnReply() && *w.Seen > c.ReadNumber {
+			c.Read(*w.Seen, s.customerMessages(ctx, *c, *w.Seen))
+		}
 	case protocol.ConversationRead:
 		var args protocol.ReadArgs
 		if json.Unmarshal(w.Args, &args) == nil && args.Upto > c.ReadNumber {
@@ -118,6 +130,9 @@ func overlayContact(raw json.RawMessage, waiting []outbox.Entry) json.RawMessage
 	}
 	for _, w := range waiting {
 		args := map[string]json.RawMessage{}
+		if w.Problem != nil {
+			continue // it stands with what could not be sent, not in the contact
+		}
 		if json.Unmarshal(w.Args, &args) == nil {
 			delete(args, "contact")
 			maps.Copy(fields, args)

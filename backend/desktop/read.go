@@ -8,6 +8,7 @@ import (
 
 	"parley/backend/chat"
 	"parley/backend/desktop/cache"
+	"parley/backend/desktop/outbox"
 	"parley/backend/desktop/sync"
 )
 
@@ -26,6 +27,8 @@ func (e *Engine) session() (*session, error) {
 		return v.session, nil
 	case v.problem != "":
 		return nil, chat.Errorf(chat.CodeUnavailable, "%s", v.problem)
+	case v.starting:
+		return nil, errClosing
 	}
 	return nil, chat.Errorf(chat.CodeUnauthorized, "Sign in first.")
 }
@@ -57,7 +60,7 @@ func (e *Engine) stateOf(v *view) (AppState, error) {
 		Brands: []json.RawMessage{}, Channels: []json.RawMessage{}, Members: []json.RawMessage{}}
 	if e.secrets.Missing() {
 		st.Warnings = append(st.Warnings, Warning{Code: "keychain_missing",
-			Message: "The keychain of this system could not be used, so your session is kept in a file that only you can read."})
+			Message: "The keychain of this system could not be used, so your session and the key to what you have not sent are kept in files that only you can read."})
 	}
 	if len(tokensLeft(v.accounts)) > 0 {
 		st.Warnings = append(st.Warnings, Warning{Code: "token_left",
@@ -74,8 +77,16 @@ func (e *Engine) stateOf(v *view) (AppState, error) {
 		if r.Revoked {
 			continue // comes back when the same member signs in
 		}
-		st.Accounts = append(st.Accounts, Account{ID: r.ID, Server: r.Server, Email: r.Email, Workspace: r.Name, Kind: r.Kind,
-			Active: v.session != nil && v.session.account.ID == r.ID, SignedOut: r.SignedOut})
+		a := Account{ID: r.ID, Server: r.Server, Email: r.Email, Workspace: r.Name, Kind: r.Kind, SignedOut: r.SignedOut, Outbox: r.Outbox}
+		s := v.sessionOf(r.ID)
+		a.Active = s != nil && s == v.session
+		if s != nil {
+			a.Outbox = s.outboxCounts()
+		}
+		if a.Active {
+			st.Outbox = a.Outbox
+		}
+		st.Accounts = append(st.Accounts, a)
 	}
 	if v.session == nil {
 		st.Connection = Connection{Status: string(sync.StatusSignedOut)}
@@ -84,6 +95,9 @@ func (e *Engine) stateOf(v *view) (AppState, error) {
 		}
 		if v.problem != "" {
 			st.Connection = Connection{Status: string(sync.StatusError), Problem: &v.problem}
+			if v.damaged {
+				st.Connection.Remedy = RemedySetAside
+			}
 		}
 		return st, nil
 	}
@@ -115,10 +129,18 @@ func (s *session) state(ctx context.Context, st *AppState) error {
 		return err
 	}
 	st.Loaded = s.cache.Loaded()
-	waiting := s.outbox.Snapshot()
-	st.Outbox = OutboxCounts{Queued: waiting.Queued, Refused: waiting.Refused}
 	st.ShareLinks = s.shareLinks(channels)
 	st.Connection = connectionOf(*s.report.Load())
+	st.Warnings = append(st.Warnings, s.sealWarnings()...)
+	lost, err := s.vanishedWarning(ctx)
+	if err != nil {
+		return err
+	}
+	aside, err := s.asideWarning(ctx)
+	if err != nil {
+		return err
+	}
+	st.Warnings = append(append(st.Warnings, lost...), aside...)
 	if set := s.cache.SetAside(); set != nil {
 		st.Warnings = append(st.Warnings, Warning{Code: "cache_rebuilt", Message: set.Reason})
 	}
@@ -134,7 +156,7 @@ func list(rows []json.RawMessage) []json.RawMessage {
 }
 
 func connectionOf(r sync.Report) Connection {
-	c := Connection{Status: string(r.Status), Since: r.Since, CheckedAt: r.CheckedAt, Position: r.Position, Head: r.Head}
+	c := Connection{Status: string(r.Status), Since: r.Since, CheckedAt: r.CheckedAt, Proven: r.Proven, Position: r.Position, Head: r.Head}
 	if r.Filling {
 		c.Progress = &Progress{Done: r.Done, Total: r.Total}
 	}
@@ -191,6 +213,7 @@ func (e *Engine) Conversation(id string) (ConversationView, error) {
 		return ConversationView{}, err
 	}
 	v.Abilities = chat.AbilitiesOf(ch.Kind)
+	v.Abilities.ReplyUntil = c.ReplyUntil(ch.Kind)
 	all, err := s.cache.ConversationsOfContact(ctx, c.Contact)
 	if err != nil {
 		return ConversationView{}, err
@@ -282,17 +305,22 @@ func unconfirmed(waiting []OutboxEntry, messages []json.RawMessage) []OutboxEntr
 	if len(waiting) == 0 {
 		return waiting
 	}
-	here := map[string]bool{}
+	here := map[string]chat.Message{}
 	for _, raw := range messages {
-		var m struct {
-			ID string `json:"id"`
-		}
+		var m chat.Message
 		if json.Unmarshal(raw, &m) == nil {
-			here[m.ID] = true
+			here[m.ID.String()] = m
 		}
 	}
-	return slices.DeleteFunc(waiting, func(e OutboxEntry) bool { return here[e.Message] })
+	return slices.DeleteFunc(waiting, func(e OutboxEntry) bool {
+		m, ok := here[e.Message]
+		return ok && (e.Problem == nil || saysAll(m, e.Text))
+	})
 }
+
+// saysAll reports whether a refused text need not wait for its author any more:
+// its message is there, and nothing is in it that the message does not say.
+func saysAll(m chat.Message, text string) bool { return m.DeletedAt != 0 || m.Text() == text }
 
 // run cuts a window with holes down to one run of messages without any: the
 // one next to where the window was asked for.
@@ -365,23 +393,65 @@ func (s *session) fill(conv chat.ConversationID, holes [][2]int64) bool {
 func (s *session) pending(ctx context.Context, conv chat.ConversationID) ([]OutboxEntry, error) {
 	out := []OutboxEntry{}
 	waiting := s.outbox.Snapshot().Of(conv)
+	confirmed, err := s.confirmed(ctx, waiting)
+	if err != nil {
+		return nil, err
+	}
+	for _, w := range waiting {
+		if w.Text() && !confirmed[w.ID] {
+			x := entryAmong(waiting, w)
+			x.Problem = s.withWords(ctx, x.Problem, true)
+			out = append(out, x)
+		}
+	}
+	return append(out, s.scheduledOf(conv, waiting)...), nil
+}
+
+// confirmed says of which texts the message is in the cache. One that was
+// refused waits on if it says something else: its author has changed it since.
+func (s *session) confirmed(ctx context.Context, waiting []outbox.Entry) (map[chat.CommandID]bool, error) {
 	ids := make([]chat.MessageID, 0, len(waiting))
 	for _, w := range waiting {
 		if w.Text() {
 			ids = append(ids, w.Message)
 		}
 	}
-	if len(ids) == 0 {
-		return out, nil
-	}
-	confirmed, err := s.cache.HasMessages(ctx, ids)
+	here, err := s.cache.HasMessages(ctx, ids)
 	if err != nil {
 		return nil, err
 	}
+	out := map[chat.CommandID]bool{}
 	for _, w := range waiting {
-		if w.Text() && !confirmed[w.Message] {
-			out = append(out, entryOf(w))
+		if !w.Text() || !here[w.Message] {
+			continue
 		}
+		out[w.ID] = true
+		if w.Problem == nil {
+			continue
+		}
+		var m chat.Message
+		raw, err := s.cache.Message(ctx, w.Message)
+		out[w.ID] = err == nil && json.Unmarshal(raw, &m) == nil && saysAll(m, textOf(w))
 	}
 	return out, nil
+}
+
+// dropConfirmed takes refused texts out of the outbox that are in the cache by
+// now: after a server was restored each desk of a member keeps what it has lost,
+// and one of them has sent it again.
+func (s *session) dropConfirmed() {
+	waiting := s.outbox.Snapshot() // before the cache is read: what is about to vanish from it is not dropped
+	confirmed, err := s.confirmed(s.ctx, waiting.Refused())
+	switch {
+	case err != nil && s.ctx.Err() == nil:
+		s.e.log.Warn("look for refused texts that have arrived", "error", err) // with the next change
+	case len(confirmed) > 0:
+		var ids []chat.CommandID
+		for id, arrived := range confirmed {
+			if arrived {
+				ids = append(ids, id)
+			}
+		}
+		s.outbox.Confirmed(ids)
+	}
 }

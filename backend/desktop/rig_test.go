@@ -116,7 +116,7 @@ func current(t *testing.T, e *Engine) *session {
 	return s
 }
 
-func stateOf(t *testing.T, e *Engine) AppState {
+func stateOf(t testing.TB, e *Engine) AppState {
 	t.Helper()
 	st, err := e.State()
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	stdsync "sync"
 	"sync/atomic"
 	"time"
@@ -35,30 +34,57 @@ type session struct {
 	spawns  stdsync.Mutex // between spawn and close only
 	helpers stdsync.WaitGroup
 	net     atomic.Pointer[network] // nil until connected
+	line    atomic.Pointer[line]
 	report  atomic.Pointer[sync.Report]
-	told    atomic.Int64 // when the window last heard of the connection, monotonic
-	woken   atomic.Int64 // when an answer last woke sync, monotonic; 0: never
+	told    atomic.Int64            // when the window last heard of the connection, monotonic
+	clock   atomic.Pointer[reading] // the server's, as read last; nil before that
+	woken   atomic.Int64            // when an answer last woke sync, monotonic; 0: never
 	viewing atomic.Pointer[chat.ConversationID]
-	threads stdsync.Map // of chat.ConversationID: those the window has read
-	search  serverSearch
+	shown   atomic.Pointer[sync.List] // what the window asked for last
+	threads stdsync.Map               // of chat.ConversationID: those the window has read
+	search  searching
 	retry   chan struct{} // try to connect now
 	counted atomic.Pointer[cache.Stats]
-	recount chan struct{} // what is cached has changed
+	later   atomic.Pointer[later] // nil before it was first read
+	laterMu stdsync.Mutex         // reading it anew
+	tells   chat.Time             // since when failures are told; see told.go
+	telling stdsync.Mutex         // one at a time, or one is told twice
+	recount chan struct{}         // what is cached has changed
+	behind  atomic.Bool           // another account is on the screen; see behind.go
+	missing chan struct{}         // something may wait in a chat that is not cached
+	locked  atomic.Bool           // the keychain has not given the key to what was not sent
+	lost    atomic.Int64          // texts whose key is lost
+
+	begun     time.Time
+	lookAfter chan struct{} // the limits have changed
+	worked    atomic.Int64  // when the agent last opened a chat or typed, monotonic
+	breakOff  atomic.Pointer[context.CancelFunc]
+	openedMu  stdsync.Mutex
+	openedAt  map[chat.ConversationID]chat.Time // not in the cache yet
 }
 
 // openSession opens an account's folder; connecting goes on in the background.
 func (e *Engine) openSession(r record) (*session, error) {
 	dir := e.folder(r.ID)
-	local, err := cache.OpenLocal(dir)
+	local, err := cache.OpenLocalOn(e.opt.Disk, dir)
 	if err != nil {
 		return nil, fmt.Errorf("open account: %w", err)
 	}
-	s := &session{e: e, account: r, me: r.Member, local: local, retry: make(chan struct{}, 1), recount: make(chan struct{}, 1)}
+	s := &session{e: e, account: r, me: r.Member, local: local, retry: make(chan struct{}, 1), recount: make(chan struct{}, 1), missing: make(chan struct{}, 1),
+		begun: time.Now(), lookAfter: make(chan struct{}, 1), openedAt: map[chat.ConversationID]chat.Time{}}
 	s.ctx, s.cancel = context.WithCancel(e.ctx)
-	if s.cache, err = cache.Open(dir, cache.Options{Log: e.log, OnDamage: func(error) { s.post(damaged{s}) }}); err != nil {
+	if s.cache, err = cache.Open(dir, cache.Options{Log: e.log, Disk: e.opt.Disk, Keys: local, OnDamage: func(error) { s.post(damaged{s}) },
+		// What a search on the screen has left out is there now.
+		OnIndexed: func() { s.e.tell.list("") }}); err == nil {
+		err = s.unseal()
+	}
+	if err != nil {
 		s.close()
 		return nil, fmt.Errorf("open account: %w", err)
 	}
+	s.forgetFiles()
+	s.beginTelling(s.ctx)
+	s.line.Store(newLine())
 	s.report.Store(&sync.Report{Status: sync.StatusConnecting})
 	if r.SignedOut {
 		s.report.Store(&sync.Report{Status: sync.StatusSignedOut})
@@ -72,6 +98,8 @@ func (e *Engine) openSession(r record) (*session, error) {
 	}
 	s.countedBefore()
 	s.spawn(s.count)
+	s.spawn(s.findMissing)
+	s.spawn(s.care)
 	if !r.SignedOut {
 		s.spawn(s.connect)
 		s.spawn(s.watchNetwork)
@@ -127,20 +155,41 @@ func (s *session) post(ev event) {
 func (s *session) reported(r sync.Report) {
 	old := s.report.Swap(&r)
 	now := int64(s.e.clock().Mono)
-	if old.Status == r.Status && old.Problem == r.Problem && now-s.told.Load() < int64(time.Second) && (r.Position == r.Head) == (old.Position == old.Head) {
+	if old.Status == r.Status && old.Problem == r.Problem && old.Proven == r.Proven && now-s.told.Load() < int64(time.Second) && (r.Position == r.Head) == (old.Position == old.Head) {
 		return
 	}
 	s.told.Store(now)
 	s.e.tell.state()
 }
 
-// changed tells the window what a write to the cache has changed.
+// changed takes what a write to the cache has changed.
 func (s *session) changed(a cache.Applied) {
 	if a.Everything || len(a.Conversations) > 0 || len(a.Threads) > 0 {
 		s.countAgain()
 	}
+	if a.Everything || len(a.Conversations) > 0 {
+		s.lookForMissing()
+	}
+	if a.Everything || len(a.Threads) > 0 {
+		s.dropConfirmed()
+	}
+	s.laterChanged(a)
 	if a.Everything {
 		s.counted.Store(nil) // counted by who asks next
+	}
+	if !s.behind.Load() {
+		s.tellChanged(a)
+	}
+	s.forgetFiles()
+	if a.Directory || a.Access != nil {
+		s.pace()
+		s.e.tell.state()
+	}
+}
+
+// tellChanged tells the window what to read again.
+func (s *session) tellChanged(a cache.Applied) {
+	if a.Everything {
 		s.e.tell.everything()
 		s.e.tell.state()
 		if v := s.viewing.Load(); v != nil {
@@ -156,20 +205,12 @@ func (s *session) changed(a cache.Applied) {
 	}
 	for _, c := range a.Conversations {
 		s.e.tell.list(c.String())
+		if x, ok := s.drafts.local(c); ok && x.Text != "" {
+			s.e.tell.state() // a draft whose chat is gone counts as not sent
+		}
 	}
 	if len(a.Conversations) > 0 {
 		s.e.tell.counts()
-	}
-	if a.Access != nil {
-		// Files do not say to which brand they belong: what is still allowed is
-		// fetched again.
-		if err := os.RemoveAll(s.filesFolder()); err != nil {
-			s.e.log.Warn("forget files", "error", err)
-		}
-	}
-	if a.Directory || a.Access != nil {
-		s.pace()
-		s.e.tell.state()
 	}
 }
 
@@ -189,6 +230,10 @@ func (s *session) pace() {
 func (s *session) online() {
 	s.outbox.Wake()
 	s.drafts.wake()
+	s.dropConfirmed()
+	s.searchAgain()
+	s.lookForMissing()
+	s.tellFailed(nil) // what a crash kept from being told
 }
 
 func (s *session) ended(wipe bool) {
@@ -199,7 +244,7 @@ func (s *session) ended(wipe bool) {
 
 // heard turns ephemera into events of the window.
 func (s *session) heard(f protocol.Frame) {
-	if f.Type != protocol.FrameTyping || f.Member == s.me {
+	if f.Type != protocol.FrameTyping || f.Member == s.me || s.behind.Load() {
 		return
 	}
 	t := Typing{Conversation: f.Conversation.String(), TTL: f.TTL}

@@ -17,7 +17,7 @@ func (e *Engine) SignIn(in SignIn) error {
 	if err := e.unusable(); err != nil {
 		return err
 	}
-	client, err := protocol.NewClient(in.Server, "", e.agent())
+	client, err := protocol.NewClientOver(e.opt.Dial, in.Server, "", e.agent())
 	if err != nil {
 		return err
 	}
@@ -59,7 +59,7 @@ func (e *Engine) begin() {
 			return
 		}
 		e.log.Error("start embedded backend", "error", err)
-		timer := time.NewTimer(backoff(n))
+		timer := time.NewTimer(e.backoff(n))
 		select {
 		case <-timer.C:
 		case <-e.ctx.Done():
@@ -124,6 +124,7 @@ func (e *Engine) welcome(server string, kind AccountKind, got protocol.SignedIn)
 	if err := e.secrets.Put(secretOf(r.ID), got.Token); err != nil {
 		return &chat.Error{Code: chat.CodeUnavailable, Message: "The session could not be saved on this device.", Cause: err}
 	}
+	e.leaving(r.ID)
 	reply := make(chan error, 1)
 	return e.ask(signedIn{r, reply}, reply)
 }
@@ -135,6 +136,7 @@ func (e *Engine) SignOut() error {
 	if s == nil {
 		return nil
 	}
+	e.part(s)
 	if n := s.net.Load(); n != nil {
 		ctx, cancel := context.WithTimeout(e.ctx, 5*time.Second)
 		defer cancel()
@@ -149,6 +151,7 @@ func (e *Engine) SignOut() error {
 // SwitchAccount opens another account, at once, from its cache. One that cannot
 // be opened leaves everything as it is.
 func (e *Engine) SwitchAccount(id string) error {
+	e.leaving(id)
 	reply := make(chan error, 1)
 	return e.ask(switched{id, reply}, reply)
 }

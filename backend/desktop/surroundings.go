@@ -17,14 +17,14 @@ const lookAround = 3 * time.Second
 func (s *session) watchNetwork() {
 	tick := time.NewTicker(lookAround)
 	defer tick.Stop()
-	before := addresses()
+	before := s.e.opt.Addresses()
 	for {
 		select {
 		case <-tick.C:
 		case <-s.ctx.Done():
 			return
 		}
-		now := addresses()
+		now := s.e.opt.Addresses()
 		if slices.Equal(before, now) {
 			continue
 		}

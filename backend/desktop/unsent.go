@@ -2,19 +2,23 @@ package desktop
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
 	"parley/backend/chat"
 	"parley/backend/desktop/cache"
+	"parley/backend/desktop/outbox"
 )
 
 // draftPrefix stands before the conversation in the id of a kept draft.
 const draftPrefix = "draft:"
 
-// Unsent gives every text of the account that was refused, and every draft
-// whose conversation cannot be opened here any more, oldest first. Nothing that
-// somebody has typed is out of reach.
+// Unsent gives every text and every change of a contact that was refused, every message whose
+// delivery failed in the last days, and every text and draft whose conversation
+// cannot be opened here any more, oldest first. Nothing that somebody has typed
+// is out of reach.
 func (e *Engine) Unsent() ([]UnsentEntry, error) {
 	ctx, cancel := e.reading()
 	defer cancel()
@@ -22,15 +26,83 @@ func (e *Engine) Unsent() ([]UnsentEntry, error) {
 	if err != nil {
 		return nil, err
 	}
+	return s.unsent(ctx)
+}
+
+// counts says how many wait: of what Unsent lists, and of what still goes out.
+func (s *session) counts(ctx context.Context) (OutboxCounts, error) {
+	out := OutboxCounts{Queued: s.outbox.Snapshot().Queued}
+	all, err := s.unsent(ctx)
+	for _, x := range all {
+		_, kept := elsewhere(x.ID, scheduledPrefix)
+		_, undelivered := elsewhere(x.ID, undeliveredPrefix)
+		if kept || undelivered {
+			out.Failed++
+			continue
+		}
+		out.Refused++
+		if x.Problem == nil && x.Kind != KindDraft { // on its way to a chat that cannot be opened
+			out.Queued--
+		}
+	}
+	return out, err
+}
+
+func (s *session) unsent(ctx context.Context) ([]UnsentEntry, error) {
 	out := []UnsentEntry{}
-	for _, w := range s.outbox.Snapshot().RefusedTexts() {
-		label, reachable, err := s.placeOf(ctx, w.Conversation)
+	loaded := s.cache.Loaded()
+	waiting := s.outbox.Snapshot()
+	for _, c := range waiting.Conversations() {
+		label, reachable, err := s.placeOf(ctx, c)
 		if err != nil {
 			return nil, s.fault(err)
 		}
-		out = append(out, UnsentEntry{entryOf(w), label, reachable})
+		for _, w := range waiting.Of(c) {
+			// One that is on its way stands in its thread, if there is one.
+			if w.Text() && (w.Problem != nil || loaded && !reachable) {
+				x := entryAmong(waiting.Of(c), w)
+				x.Problem = s.withWords(ctx, x.Problem, reachable)
+				out = append(out, UnsentEntry{x, label, reachable})
+			}
+		}
 	}
-	loaded := s.cache.Loaded()
+	later := s.laterNow()
+	var kept []OutboxEntry
+	for c := range later.scheduled {
+		for _, x := range s.scheduledOf(c, waiting.Of(c)) {
+			if x.Problem != nil {
+				kept = append(kept, x)
+			}
+		}
+	}
+	for _, m := range later.undelivered {
+		if !retries(waiting.Of(m.Conversation), m.ID) {
+			kept = append(kept, undeliveredEntry(m))
+		}
+	}
+	for _, x := range kept {
+		c, err := chat.ParseID[chat.Conversation](x.Conversation)
+		if err != nil {
+			return nil, err
+		}
+		label, reachable, err := s.placeOf(ctx, c)
+		if err != nil {
+			return nil, s.fault(err)
+		}
+		out = append(out, UnsentEntry{x, label, reachable})
+	}
+	for _, c := range waiting.Contacts() {
+		for _, w := range waiting.OfContact(c) {
+			if w.Problem == nil {
+				continue
+			}
+			x, err := s.unsentEdit(ctx, w)
+			if err != nil {
+				return nil, s.fault(err)
+			}
+			out = append(out, x)
+		}
+	}
 	for c, x := range *s.drafts.view.Load() {
 		if x.Text == "" || (!loaded && !x.Synced) { // while loading, what is not here yet may still come
 			continue
@@ -49,6 +121,23 @@ func (e *Engine) Unsent() ([]UnsentEntry, error) {
 		}
 		return strings.Compare(a.ID, b.ID)
 	})
+	return out, nil
+}
+
+// unsentEdit makes the entry of a change of a contact that was refused. It
+// leads to a chat of theirs, if there is one here.
+func (s *session) unsentEdit(ctx context.Context, w outbox.Entry) (UnsentEntry, error) {
+	out := UnsentEntry{OutboxEntry: entryOf(w), Label: s.contactLabel(w.Contact)}
+	out.Conversation = ""
+	chats, err := s.cache.ConversationsOfContact(ctx, w.Contact)
+	if err != nil || len(chats) == 0 {
+		return out, err
+	}
+	var c chat.Conversation
+	if err := json.Unmarshal(chats[0], &c); err != nil {
+		return out, fmt.Errorf("read conversation: %w", err)
+	}
+	out.Conversation, out.Reachable = c.ID.String(), true
 	return out, nil
 }
 
@@ -83,6 +172,12 @@ func (e *Engine) Drop(entry string) (Dropped, error) {
 		}
 		text, err := s.drafts.drop(conv)
 		return Dropped{Text: text}, err
+	}
+	if id, ok := elsewhere(entry, scheduledPrefix); ok {
+		return s.unschedule(id)
+	}
+	if id, ok := elsewhere(entry, undeliveredPrefix); ok {
+		return s.giveUp(id)
 	}
 	id, err := chat.ParseID[chat.Command](entry)
 	if err != nil {

@@ -2,6 +2,7 @@ package desktop
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -91,7 +92,8 @@ func TestTextOutlivesTheAccessToItsChat(t *testing.T) {
 	if all, err = e.Unsent(); err != nil || len(all) != 0 {
 		t.Fatalf("after dropping: %+v %v", all, err)
 	}
-	if kept, err := s.local.Drafts(t.Context()); err != nil || len(kept) != 0 {
+	kept, err := s.local.Drafts(t.Context())
+	if err != nil || slices.ContainsFunc(kept, func(x cache.Draft) bool { return x.Text != "" }) {
 		t.Fatalf("dropped drafts stay on disk: %+v %v", kept, err)
 	}
 }
@@ -139,11 +141,11 @@ func TestADraftThatFailsIsOneCommandAndBacksOff(t *testing.T) {
 	c := chat.NewID[chat.Conversation]()
 	x := cache.Draft{Conversation: c, Text: "hello", UpdatedAt: 1}
 	due := map[chat.ConversationID]time.Time{}
-	first := d.try(x)
+	first := d.try(x, 3)
 	var waits []time.Duration
 	for range 10 {
 		x.UpdatedAt++
-		if d.try(x) != first {
+		if d.try(x, 4).id != first.id {
 			t.Fatal("the same text became another command")
 		}
 		d.again(c, due)
@@ -153,11 +155,43 @@ func TestADraftThatFailsIsOneCommandAndBacksOff(t *testing.T) {
 		t.Fatalf("waits %v", waits)
 	}
 	x.Text = "hello!"
-	if d.try(x) == first {
+	if d.try(x, 4).id == first.id {
 		t.Fatal("another text went out as the same command")
 	}
 	if d.again(c, due); time.Until(due[c]) > draftRetry {
 		t.Fatal("a new text waits for the failures of the old one")
+	}
+}
+
+// TestADraftEmptiedOnItsWayIsTakenBack: while nobody knows whether the server
+// has a draft, the mark that says it is emptied stays, and is handed in.
+func TestADraftEmptiedOnItsWayIsTakenBack(t *testing.T) {
+	e := open(t, Options{Data: t.TempDir(), DefaultServer: "x"})
+	join(t, e, nowhere)
+	d := &drafts{s: current(t, e), tries: map[chat.ConversationID]try{}}
+	d.view.Store(&map[chat.ConversationID]cache.Draft{})
+	c := chat.NewID[chat.Conversation]()
+	due := map[chat.ConversationID]time.Time{}
+	save := func(x cache.Draft) {
+		t.Helper()
+		reply := make(chan error, 1)
+		if d.take(saveDraft{x, reply}, due); <-reply != nil {
+			t.Fatal("not saved")
+		}
+	}
+	save(cache.Draft{Conversation: c, Text: "hello", UpdatedAt: 1})
+	if _, away := d.tries[c]; away {
+		t.Fatal("the server was told of what rests here")
+	}
+	typed, _ := d.local(c)
+	first := d.try(typed, 0).id
+	save(cache.Draft{Conversation: c, UpdatedAt: 2})
+	if _, away := d.tries[c]; !away {
+		t.Fatal("forgot that the server may have the draft")
+	}
+	emptied, _ := d.local(c)
+	if id := d.try(emptied, 0).id; id.IsZero() || id == first {
+		t.Fatalf("emptied by command %s after %s", id, first)
 	}
 }
 
@@ -225,5 +259,74 @@ func TestAnAnswerWakesSync(t *testing.T) {
 		if woken != want {
 			t.Errorf("%s: woken %d times", status, woken)
 		}
+	}
+}
+
+// counted wants the line under the list to say as many as the list behind it
+// holds: it is the only way there.
+func counted(t *testing.T, what string, e *Engine, want int) {
+	t.Helper()
+	all, err := e.Unsent()
+	if st := stateOf(t, e).Outbox; err != nil || len(all) != want || st.Refused+st.Failed != want {
+		t.Errorf("%s: want %d, listed %d, counted %+v (%v)", what, want, len(all), st, err)
+	}
+}
+
+func TestWhatIsOnItsWayAgainIsNotCountedAsNotSent(t *testing.T) {
+	e := openWith(t, t.TempDir(), &lockable{kept: map[string]string{}})
+	join(t, e, nowhere)
+	f := newFailing(t, e)
+	m := f.message(chat.DeliveryFailed, 0)
+	f.log(m)
+	counted(t, "a failed delivery", e, 1)
+	if _, err := e.Resend(undeliveredPrefix+m.ID.String(), Resend{}); err != nil {
+		t.Fatal(err)
+	}
+	counted(t, "tried again without a line", e, 0)
+
+	x := chat.Scheduled{ID: chat.NewID[chat.Message](), Ver: 7, Conversation: f.conv, Member: f.s.me, Parts: []chat.Part{chat.TextPart("later")},
+		SendAt: e.now(), CreatedAt: e.now(), Problem: encode(t, protocol.Problem{Code: chat.CodeNewerMessages, Detail: "Somebody wrote."})}
+	a, err := f.s.cache.PutRows(t.Context(), []cache.Row{{Kind: chat.EntityScheduled, ID: x.ID.String(), Op: chat.OpPut, Brand: f.brand, Conversation: f.conv, Data: encode(t, x)}})
+	f.took(a, err, false)
+	counted(t, "refused when it was due", e, 1)
+	if _, err := e.Resend(scheduledPrefix+x.ID.String(), Resend{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	counted(t, "sent now without a line", e, 0)
+	page, err := e.List(ListQuery{Limit: 10})
+	if err != nil || len(page.Rows) != 1 || page.Rows[0].Pending != 1 || page.Rows[0].Refused != 0 {
+		t.Errorf("one text is on its way: %+v %v", page.Rows, err)
+	}
+}
+
+func TestADraftThatWasTakenAwayIsCounted(t *testing.T) {
+	e := openWith(t, t.TempDir(), &lockable{kept: map[string]string{}})
+	join(t, e, nowhere)
+	s := current(t, e)
+	keeps, loses := chat.NewID[chat.Brand](), chat.NewID[chat.Brand]()
+	cached(t, s, keeps)
+	conv := cached(t, s, loses)
+	if err := s.cache.SetPosition(t.Context(), 5, "epoch"); err != nil {
+		t.Fatal(err)
+	}
+	if err := e.SaveDraft(conv.String(), Draft{Text: "a long answer"}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.Send(cached(t, s, loses).String(), NewMessage{Text: "sent", Seen: 1}); err != nil {
+		t.Fatal(err)
+	}
+	counted(t, "before", e, 0)
+	access := chat.Access{Member: s.me, Brands: []chat.BrandID{keeps}}
+	if err := s.beforeAccess(t.Context(), access); err != nil {
+		t.Fatal(err)
+	}
+	a, err := s.cache.Apply(t.Context(), 5, 6, []chat.Change{{Seq: 6, Kind: chat.EntityAccess, Op: chat.OpPut, Member: s.me, ID: s.me.String(), Data: encode(t, access)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.changed(a)
+	counted(t, "a text and a draft", e, 2)
+	if st := stateOf(t, e).Outbox; st.Queued != 0 {
+		t.Errorf("nothing goes out any more: %+v", st)
 	}
 }

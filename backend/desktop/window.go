@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 
 	"parley/backend/chat"
+	"parley/backend/desktop/cache"
 	"parley/backend/protocol"
 )
 
@@ -43,6 +44,8 @@ type Account struct {
 	Kind      AccountKind `json:"kind"`
 	Active    bool        `json:"active"`
 	SignedOut bool        `json:"signed_out"`
+	// Outbox is how much waits in it; of an account that is not open, as it was left.
+	Outbox OutboxCounts `json:"outbox"`
 }
 
 // Connection is how fresh what the window shows is.
@@ -50,10 +53,12 @@ type Connection struct {
 	Status    string    `json:"status"`
 	Since     chat.Time `json:"since"`      // offline: since when
 	CheckedAt chat.Time `json:"checked_at"` // when we last knew that nothing was missing
+	Proven    bool      `json:"proven"`     // and what is here was compared with the server
 	Position  int64     `json:"position"`
 	Head      int64     `json:"head"`
 	Progress  *Progress `json:"progress"`
 	Problem   *string   `json:"problem"`
+	Remedy    string    `json:"remedy,omitempty"` // what helps against the problem: see RemedySetAside
 }
 
 // Progress is how far a first load has got; a total of 0 is not known.
@@ -82,10 +87,12 @@ type Cached struct {
 	Readable      int64 `json:"readable"` // of them, whose newest messages are here
 }
 
-// OutboxCounts says how much is on its way.
+// OutboxCounts says how much is on its way. Refused and failed is what Unsent
+// lists.
 type OutboxCounts struct {
 	Queued  int `json:"queued"`
-	Refused int `json:"refused"`
+	Refused int `json:"refused"` // what this device keeps and waits for its author: texts, changes, drafts
+	Failed  int `json:"failed"`  // on the server: refused when due, or not delivered
 }
 
 // Counts are the unread conversations of each brand and each quick list.
@@ -96,10 +103,15 @@ type Counts struct {
 
 // ListQuery asks for one page of the chat list.
 type ListQuery struct {
-	Brand  string `json:"brand"` // empty: all
-	Quick  string `json:"quick"` // all, unread, mine, unassigned, unresolved, resolved
+	Brand string `json:"brand"` // empty: all
+	Quick string `json:"quick"` // all, unread, mine, unassigned, unresolved, resolved
+	// Search is what was typed, in the language of the package search; empty: the list.
 	Search string `json:"search"`
+	Best   bool   `json:"best"` // of a search: what fits best first, else by time
 	Oldest bool   `json:"oldest"`
+	// Turn grows with every question the window asks: a search is over as soon as
+	// something else is asked. 0 ends no other.
+	Turn   int64  `json:"turn"`
 	Cursor string `json:"cursor"`
 	Limit  int    `json:"limit"`
 }
@@ -118,8 +130,9 @@ type ListRow struct {
 	Brand        string          `json:"brand"`
 	AssigneeName string          `json:"assignee_name"`
 	Draft        string          `json:"draft"`
-	Pending      int             `json:"pending"` // texts still on their way out
-	Refused      int             `json:"refused"` // texts that were refused and wait for their author
+	Pending      int             `json:"pending"`       // texts still on their way out
+	Refused      int             `json:"refused"`       // texts that were refused and wait for their author
+	Hit          *cache.Hit      `json:"hit,omitempty"` // of a search: what was found, unless the contact was
 }
 
 // ConversationView is a conversation with what stands around it.
@@ -169,10 +182,14 @@ type OutboxEntry struct {
 	Kind         string            `json:"kind"`
 	Text         string            `json:"text"`
 	Comment      bool              `json:"comment"`
-	State        string            `json:"state"` // queued, sending, refused
+	State        string            `json:"state"` // held, queued, sending, refused, scheduled, undelivered
 	Problem      *protocol.Problem `json:"problem"`
 	CreatedAt    chat.Time         `json:"created_at"`
+	Due          chat.Time         `json:"due"`     // until then it can be taken back; null: it cannot
+	SendAt       chat.Time         `json:"send_at"` // when the server sends it; null: at once
 	Attempts     int               `json:"attempts"`
+	ReplyTo      chat.MessageID    `json:"reply_to,omitzero"` // the message it quotes
+	Then         []string          `json:"then"`              // refused: the kinds of commands that wait for its author to decide
 }
 
 // UnsentEntry is text that needs its author, wherever it was meant to go.
@@ -187,9 +204,10 @@ const KindDraft = "draft"
 
 // MePut are the member's own choices to change; absent ones stay.
 type MePut struct {
-	ReadMode *string `json:"read_mode"`
-	SendKey  *string `json:"send_key"`
-	Language *string `json:"language"`
+	ReadMode    *string `json:"read_mode"`
+	SendKey     *string `json:"send_key"`
+	Language    *string `json:"language"`
+	UndoSeconds *int64  `json:"undo_seconds"` // 0 to 30
 }
 
 // NewMessage is what Send takes. Seen is the highest number in view, Account
@@ -199,6 +217,8 @@ type NewMessage struct {
 	Text    string `json:"text"`
 	Seen    int64  `json:"seen"`
 	ReplyTo string `json:"reply_to"`
+	// SendAt is when the server is to send it; absent: at once.
+	SendAt chat.Time `json:"send_at"`
 }
 
 // NewComment is what Comment takes, with Account as in NewMessage.
@@ -210,8 +230,9 @@ type NewComment struct {
 
 // Resend says how a refused text is tried again.
 type Resend struct {
-	Force bool    `json:"force"`
-	Text  *string `json:"text"` // instead of the old one
+	Force bool    `json:"force"` // also over the hold that spoke against it
+	Text  *string `json:"text"`  // instead of the old one
+	Seen  int64   `json:"seen"`  // the highest number in view now
 }
 
 // Dropped hands the text of a given-up entry back to the composer.

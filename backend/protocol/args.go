@@ -26,6 +26,8 @@ type MePutArgs struct {
 	ReadMode *string `json:"read_mode,omitempty"` // "manual", "on_reply", "on_open"
 	SendKey  *string `json:"send_key,omitempty"`  // "enter", "ctrl_enter"
 	Language *string `json:"language,omitempty"`
+	// UndoSeconds is how long a message can be taken back, 0 to 30.
+	UndoSeconds *int64 `json:"undo_seconds,omitempty"`
 }
 
 // Sessions answers GET /v1/sessions: the member's signed-in devices.

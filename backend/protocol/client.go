@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"crypto/tls"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
@@ -44,18 +45,32 @@ type Client struct {
 	http  *http.Client
 	files *http.Client // follows redirects, to wherever files are kept
 	agent string
+	dial  Dial
 }
+
+// Dial opens a connection, like net.Dialer's DialContext.
+type Dial func(ctx context.Context, network, address string) (net.Conn, error)
 
 // NewClient makes a client of the server at base. Agent names the program and
 // its version ("parley/1.2 linux").
 func NewClient(base, token, agent string) (*Client, error) {
+	return NewClientOver(DialNet, base, token, agent)
+}
+
+// DialNet opens a connection of this machine's network.
+func DialNet(ctx context.Context, network, address string) (net.Conn, error) {
+	return (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext(ctx, network, address)
+}
+
+// NewClientOver is NewClient over connections that dial opens.
+func NewClientOver(dial Dial, base, token, agent string) (*Client, error) {
 	u, err := ParseServer(base)
 	if err != nil {
 		return nil, err
 	}
 	transport := &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
-		DialContext:           (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		DialContext:           dial,
 		TLSHandshakeTimeout:   dialTimeout,
 		ResponseHeaderTimeout: headerTimeout,
 		IdleConnTimeout:       30 * time.Second,
@@ -64,7 +79,7 @@ func NewClient(base, token, agent string) (*Client, error) {
 	}
 	// A redirect in the API's place is a portal, not an answer.
 	stay := func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse }
-	return &Client{base: u, token: token, agent: agent,
+	return &Client{base: u, token: token, agent: agent, dial: dial,
 		http: &http.Client{Transport: transport, CheckRedirect: stay}, files: &http.Client{Transport: transport}}, nil
 }
 
@@ -127,7 +142,18 @@ func (u *unreachable) Unwrap() error { return u.cause }
 
 // Unreachable makes the error for a request that no Parley server answered.
 func Unreachable(op string, cause error) error {
-	return &chat.Error{Code: chat.CodeUnavailable, Message: "The server cannot be reached.", Cause: &unreachable{op, cause}}
+	e := &chat.Error{Code: chat.CodeUnavailable, Message: "The server cannot be reached.", Cause: &unreachable{op, cause}}
+	if IsUntrusted(e) {
+		e.Message = "The server's certificate is not valid, so nothing was sent to it. Check this computer's date and time; if they are right, tell whoever runs the server, or try another network."
+	}
+	return e
+}
+
+// IsUntrusted reports whether somebody answered who could not prove to be the
+// server: the certificate has expired, or is another's.
+func IsUntrusted(err error) bool {
+	var c *tls.CertificateVerificationError
+	return errors.As(err, &c)
 }
 
 // IsUnreachable reports whether err means that no Parley server answered.
@@ -255,14 +281,32 @@ func (r *Raw) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// Found is a ConversationsPage as the server wrote it.
+// Found is a SearchPage as the server wrote it.
 type Found struct {
 	Conversations []Raw  `json:"conversations"`
 	Contacts      []Raw  `json:"contacts"`
+	Messages      []Raw  `json:"messages"` // in which it was found
 	Cursor        string `json:"cursor"`
+	With          []Raw  `json:"with"`
 }
 
-// Search gives conversations whose contact matches the words, page by page.
+// List gives the first conversations of a list; the query is that of
+// GET /v1/conversations.
+func (c *Client) List(ctx context.Context, q url.Values) (Found, error) {
+	var out Found
+	err := c.call(ctx, http.MethodGet, "/v1/conversations", q, nil, &out)
+	return out, err
+}
+
+// Digest compares what this client holds with what the server has.
+func (c *Client) Digest(ctx context.Context, d Digest) (DigestAnswer, error) {
+	var out DigestAnswer
+	err := c.call(ctx, http.MethodPost, "/v1/digest", nil, d, &out)
+	return out, err
+}
+
+// Search gives conversations in which the query of the package search finds
+// something, page by page.
 func (c *Client) Search(ctx context.Context, words, cursor string) (Found, error) {
 	q := url.Values{"q": {words}}
 	if cursor != "" {

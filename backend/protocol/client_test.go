@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -222,7 +223,7 @@ func TestTheLongestFitWhereTheyAreRead(t *testing.T) {
 func TestStreamEndsWithTheReceiversError(t *testing.T) {
 	full := errors.New("disk full")
 	c := serve(t, answer(200, "application/x-ndjson", rows))
-	_, err := c.State(t.Context(), "e", 3, "", Rows{Line: func(BootstrapLine) error { return full }})
+	_, err := c.State(t.Context(), "e", 3, 30, "", Rows{Line: func(BootstrapLine) error { return full }})
 	if !errors.Is(err, full) || IsUnreachable(err) {
 		t.Fatalf("%v", err)
 	}
@@ -331,4 +332,27 @@ func FuzzFrame(f *testing.F) {
 			t.Fatalf("a frame that was read cannot be written: %v", err)
 		}
 	})
+}
+
+func TestCertificateOfAnother(t *testing.T) {
+	srv := httptest.NewUnstartedServer(http.NotFoundHandler())
+	srv.Config.ErrorLog = log.New(io.Discard, "", 0) // it says that nobody trusts it
+	srv.StartTLS()
+	defer srv.Close()
+	c, err := NewClient(srv.URL, "T", "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_, changes := c.Changes(t.Context(), "", 0)
+	_, dial := c.Dial(t.Context(), 0, "")
+	for _, err := range []error{changes, dial} {
+		if !IsUnreachable(err) || !IsUntrusted(err) || !strings.Contains(chat.ErrorMessage(err), "certificate") {
+			t.Errorf("a server that nobody vouches for: %v", err)
+		}
+	}
+	srv.Close()
+	if _, err := c.Changes(t.Context(), "", 0); !IsUnreachable(err) || IsUntrusted(err) {
+		t.Errorf("nobody at all: %v", err)
+	}
 }

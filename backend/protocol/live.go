@@ -39,7 +39,7 @@ func (c *Client) Dial(ctx context.Context, after int64, epoch string) (*Live, er
 	u.Path = strings.TrimRight(u.Path, "/") + "/v1/live"
 	d := websocket.Dialer{
 		Proxy:            http.ProxyFromEnvironment,
-		NetDialContext:   (&net.Dialer{Timeout: dialTimeout, KeepAlive: 15 * time.Second}).DialContext,
+		NetDialContext:   c.dial,
 		HandshakeTimeout: dialTimeout,
 		ReadBufferSize:   16 << 10,
 	}

@@ -15,9 +15,10 @@ var statusOf = map[chat.Code]int{
 	chat.CodeTooSoon: http.StatusTooManyRequests, chat.CodeTooLarge: http.StatusRequestEntityTooLarge,
 	chat.CodeNewerMessages: http.StatusConflict, chat.CodeHeldByOther: http.StatusConflict,
 	chat.CodeWindowClosed: http.StatusConflict, chat.CodeUnsupported: http.StatusUnprocessableEntity,
-	chat.CodeBlocked: http.StatusConflict, chat.CodeClosed: http.StatusConflict,
-	chat.CodeIDReused: http.StatusUnprocessableEntity, chat.CodeAfterRefused: http.StatusConflict,
-	chat.CodeFarBehind: http.StatusGone, chat.CodeReset: http.StatusGone,
+	chat.CodeBlocked: http.StatusConflict, chat.CodeClosed: http.StatusConflict, chat.CodeResolved: http.StatusConflict,
+	chat.CodeMomentPassed: http.StatusConflict, chat.CodeIDReused: http.StatusUnprocessableEntity,
+	chat.CodeAfterRefused: http.StatusConflict,
+	chat.CodeFarBehind:    http.StatusGone, chat.CodeReset: http.StatusGone,
 	chat.CodeConflict: http.StatusConflict, chat.CodeUnavailable: http.StatusServiceUnavailable,
 	chat.CodeInternal: http.StatusInternalServerError,
 }
@@ -43,6 +44,12 @@ func ProblemOf(err error) *Problem {
 		}
 		if h, ok := d["holder"].(chat.Holder); ok {
 			p.Holder = &h
+		}
+		if by, ok := d["by"].(chat.Actor); ok {
+			p.By = &by
+		}
+		if at, ok := d["at"].(chat.Time); ok {
+			p.At = at
 		}
 		if w, ok := d["wipe"].(bool); ok {
 			p.Wipe = w

@@ -51,6 +51,7 @@ type BootstrapHead struct {
 	Head   int64        `json:"head"`
 	Epoch  string       `json:"epoch"`
 	Access *chat.Access `json:"access,omitempty"` // what the member may see
+	Since  chat.Time    `json:"since,omitzero"`   // conversations are in it that are open or were active since
 	Total  int64        `json:"total,omitempty"`  // conversations to come, for a progress bar; 0: not known
 }
 
@@ -115,6 +116,8 @@ type Problem struct {
 	RetryAfter float64        `json:"retry_after,omitempty"` // seconds
 	Messages   []chat.Message `json:"messages,omitempty"`    // newer_messages
 	Holder     *chat.Holder   `json:"holder,omitempty"`      // held_by_other
+	By         *chat.Actor    `json:"by,omitempty"`          // resolved: who did it
+	At         chat.Time      `json:"at,omitzero"`           // resolved, window_closed: when
 	Wipe       bool           `json:"wipe,omitempty"`        // unauthorized: the device must forget everything
 }
 
@@ -124,6 +127,8 @@ func (p *Problem) Error() string { return string(p.Code) + ": " + p.Detail }
 // The kinds of commands.
 const (
 	MessageSend         = "message.send"
+	MessageUnschedule   = "message.unschedule"
+	MessageRetry        = "message.retry"
 	CommentAdd          = "comment.add"
 	ConversationRead    = "conversation.read"
 	ConversationUnread  = "conversation.unread"
@@ -140,16 +145,33 @@ const (
 	MePut               = "me.put"
 )
 
-// MessageSendArgs are the args of message.send. The answer's data is the message.
+// MessageSendArgs are the args of message.send. The answer's data is the
+// message, or what is scheduled.
 type MessageSendArgs struct {
 	Conversation chat.ConversationID `json:"conversation"`
 	Message      chat.MessageID      `json:"message"`
 	Parts        []chat.Part         `json:"parts"`
 	ReplyTo      chat.MessageID      `json:"reply_to,omitzero"`
 	Force        bool                `json:"force,omitempty"`
-	// SendAt is when the message is to go out; past or absent: at once. A
-	// moment to come is refused: the server does not schedule yet.
+	// Over is the colleague whose firm hold does not count, as its author was
+	// told of it; all else that Force passes still counts.
+	Over chat.MemberID `json:"over,omitzero"`
+	// SendAt is when the message is to go out; absent, or just past: at once. One
+	// long past is refused: that was not what its author wanted. With a moment to
+	// come the server keeps it and sends it then; the same message id
+	// again, with a new command, puts another moment or text in its place.
 	SendAt chat.Time `json:"send_at,omitzero"`
+	// Draft is how far the author's device had followed the log when the text was
+	// made: a draft that is newer is another text and stays. Absent: the draft of
+	// the same kind goes, whichever it is.
+	Draft *int64 `json:"draft,omitempty"`
+}
+
+// MessageArgs are the args of message.unschedule, whose answer's data is what
+// was scheduled, and of message.retry, whose answer's data is the message.
+type MessageArgs struct {
+	Conversation chat.ConversationID `json:"conversation"`
+	Message      chat.MessageID      `json:"message"`
 }
 
 // CommentAddArgs are the args of comment.add. The answer's data is the message.
@@ -158,10 +180,11 @@ type CommentAddArgs struct {
 	Message      chat.MessageID      `json:"message"`
 	Text         string              `json:"text"`
 	Mentions     []chat.MemberID     `json:"mentions,omitempty"`
+	Draft        *int64              `json:"draft,omitempty"` // as in MessageSendArgs
 }
 
 // ConversationArgs are the args of the commands that need only the
-// conversation: resolve, reopen, handoff.accept, handoff.release, draft.drop.
+// conversation: resolve, reopen, handoff.accept, handoff.release.
 type ConversationArgs struct {
 	Conversation chat.ConversationID `json:"conversation"`
 	Force        bool                `json:"force,omitempty"`
@@ -196,6 +219,17 @@ type DraftPutArgs struct {
 	Conversation chat.ConversationID `json:"conversation"`
 	Text         string              `json:"text"`
 	Comment      bool                `json:"comment,omitempty"`
+	// Base is how far the device had followed the log: a draft that was put or
+	// dropped after that is not replaced. Absent: whichever it is.
+	Base *int64 `json:"base,omitempty"`
+	// Device tells the member's devices apart, by a name that each gives itself.
+	Device string `json:"device,omitempty"`
+}
+
+// DraftDropArgs are the args of draft.drop.
+type DraftDropArgs struct {
+	Conversation chat.ConversationID `json:"conversation"`
+	Base         *int64              `json:"base,omitempty"` // as in DraftPutArgs
 }
 
 // FrameType names a frame of a live socket.
@@ -304,6 +338,18 @@ type MessagesPage struct {
 type ConversationsPage struct {
 	Conversations []chat.Conversation `json:"conversations"`
 	Contacts      []chat.Contact      `json:"contacts"`
+	Cursor        string              `json:"cursor,omitempty"` // absent on the last page
+	// With are the conversations asked for by id, as far as they can be seen.
+	With []chat.Conversation `json:"with,omitempty"`
+}
+
+// SearchPage answers GET /v1/search: conversations found by their contact, and
+// messages with their conversations, the newest first and one of each
+// conversation. On a later page a conversation may come again with an older one.
+type SearchPage struct {
+	Conversations []chat.Conversation `json:"conversations"`
+	Contacts      []chat.Contact      `json:"contacts"`
+	Messages      []chat.Message      `json:"messages"`
 	Cursor        string              `json:"cursor,omitempty"` // absent on the last page
 }
 

@@ -11,7 +11,10 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
+	"strings"
 	"time"
+
+	"parley/backend/chat"
 )
 
 // maxLine is the longest line of an NDJSON answer.
@@ -42,12 +45,26 @@ func (c *Client) Bootstrap(ctx context.Context, days int, cursor string, rows Ro
 }
 
 // State reads one page of what has changed since after, for a client too far
-// behind to read each change.
-func (c *Client) State(ctx context.Context, epoch string, after int64, cursor string, rows Rows) (BootstrapEnd, error) {
-	q := url.Values{"after": {strconv.FormatInt(after, 10)}}
+// behind to read each change. Its window is that of its bootstrap.
+func (c *Client) State(ctx context.Context, epoch string, after int64, days int, cursor string, rows Rows) (BootstrapEnd, error) {
+	q := url.Values{"after": {strconv.FormatInt(after, 10)}, "days": {strconv.Itoa(days)}}
 	if epoch != "" {
 		q.Set("epoch", epoch)
 	}
+	if cursor != "" {
+		q.Set("cursor", cursor)
+	}
+	return c.stream(ctx, "/v1/state", q, rows)
+}
+
+// Buckets reads one page of all conversations in some buckets of a digest, of
+// the window that begins at since.
+func (c *Client) Buckets(ctx context.Context, epoch string, after int64, since chat.Time, buckets []int, cursor string, rows Rows) (BootstrapEnd, error) {
+	names := make([]string, len(buckets))
+	for i, n := range buckets {
+		names[i] = strconv.Itoa(n)
+	}
+	q := url.Values{"after": {strconv.FormatInt(after, 10)}, "since": {since.String()}, "buckets": {strings.Join(names, ",")}, "epoch": {epoch}}
 	if cursor != "" {
 		q.Set("cursor", cursor)
 	}

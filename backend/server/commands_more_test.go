@@ -15,7 +15,7 @@ import (
 func TestAMomentThatHasComeIsNow(t *testing.T) {
 	r := newRig(t, onSQLite(t)).unpaced()
 	conv, _ := r.conversation()
-	for _, at := range []chat.Time{r.clock.now(), r.clock.now().Add(-time.Hour)} {
+	for _, at := range []chat.Time{r.clock.now(), r.clock.now().Add(-chat.ScheduleGrace)} {
 		r.apply(r.owner.Token, cmd(protocol.MessageSend, protocol.MessageSendArgs{Conversation: conv, Message: chat.NewID[chat.Message](),
 			Parts: []chat.Part{chat.TextPart("due")}, SendAt: at}), nil)
 	}
@@ -202,4 +202,20 @@ func TestAnOwnerWithoutANameIsTheBrand(t *testing.T) {
 	if name := page.Messages[0].Author.Name; r.owner.Member.Name != "Northwind Coffee" || name != "Northwind Coffee" {
 		t.Errorf("the owner is called %q, to customers %q", r.owner.Member.Name, name)
 	}
+}
+
+// TestWhatWasCarriedOutSaysSoAfterAccessWasTaken: the line broke before the
+// answer, and the brand is another's by the time the command comes again.
+func TestWhatWasCarriedOutSaysSoAfterAccessWasTaken(t *testing.T) {
+	r := newRig(t, onSQLite(t)).unpaced()
+	conv, _ := r.conversation()
+	ana := r.member("Ana", chat.RoleAgent)
+	sent := text(conv, "Hi")
+	first := r.apply(ana.Token, sent, nil)
+	brands := []chat.BrandID{r.addBrand("Other").Brand}
+	r.patch(ana.Member.ID, protocol.MemberUpdate{Brands: &brands})
+	if again := r.send(ana.Token, sent)[0]; again.Status != protocol.StatusDuplicate || again.Seq != first.Seq || again.Problem != nil {
+		t.Fatalf("repeated: %+v", again)
+	}
+	r.refuse(ana.Token, text(conv, "Hi again"), chat.CodeNotFound)
 }

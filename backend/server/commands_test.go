@@ -181,6 +181,12 @@ func TestHolding(t *testing.T) {
 	if p.Holder == nil || p.Holder.ID != ana.Member.ID.String() {
 		t.Fatalf("the problem does not say who holds: %+v", p)
 	}
+	over := func(holder chat.MemberID) chat.Command {
+		return seen(cmd(protocol.MessageSend, protocol.MessageSendArgs{Conversation: conv, Message: chat.NewID[chat.Message](),
+			Parts: []chat.Part{chat.TextPart("All the same")}, Over: holder}), 99)
+	}
+	r.refuse(ben.Token, over(sue.Member.ID), chat.CodeHeldByOther)
+	r.apply(ben.Token, over(ana.Member.ID), nil)
 	r.refuse(ben.Token, just(protocol.HandoffAccept), chat.CodeHeldByOther)
 	r.refuse(ben.Token, just(protocol.HandoffRelease), chat.CodeHeldByOther)
 	forced := cmd(protocol.MessageSend, map[string]any{"conversation": conv, "message": chat.NewID[chat.Message](), "parts": []chat.Part{chat.TextPart("Urgent")}, "force": true})
@@ -402,4 +408,30 @@ func sameJSON(a, b json.RawMessage) bool {
 	p, _ := json.Marshal(x)
 	q, _ := json.Marshal(y)
 	return string(p) == string(q)
+}
+
+// TestATextThatWaitedIsJudgedByWhatHappenedMeanwhile: with who did it and when,
+// so that the window can say so.
+func TestATextThatWaitedIsJudgedByWhatHappenedMeanwhile(t *testing.T) {
+	both(t, func(t *testing.T, r *rig) {
+		r.unpaced()
+		conv, v := r.conversation()
+		ana := r.member("Ana", chat.RoleAgent)
+		r.apply(ana.Token, cmd(protocol.ConversationResolve, map[string]any{"conversation": conv}), nil)
+		at := r.clock.now()
+		r.clock.advance(time.Hour)
+		late := func(n int64) chat.Command {
+			c := seen(text(conv, "Hi"), n)
+			c.AgeMS = time.Hour.Milliseconds()
+			return c
+		}
+		p := r.refuse(r.owner.Token, late(1), chat.CodeResolved)
+		if p.By == nil || !p.By.IsMember(ana.Member.ID) || p.At != at {
+			t.Fatalf("the problem does not say who resolved it and when: %+v", p)
+		}
+		r.apply(r.owner.Token, seen(text(conv, "Right on time"), 1), nil)
+		r.apply(r.owner.Token, late(3), nil) // with the event in view
+		v.say("Wait")                        // which reopens it
+		r.refuse(r.owner.Token, late(1), chat.CodeNewerMessages)
+	})
 }

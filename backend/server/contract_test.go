@@ -25,7 +25,7 @@ var notOnTheWire = map[string]string{
 	"chat.Action":                 "what a role may do is not told, only refused",
 	"chat.Code=window_closed":     "no channel that takes no free text is connected yet",
 	"protocol.RawMessages":        "how the client reads a MessagesPage",
-	"protocol.Found":              "how the client reads a ConversationsPage",
+	"protocol.Found":              "how the client reads a SearchPage",
 	"line chat.EntityKind=access": "in a stream the first line says what the member may see",
 }
 
@@ -193,7 +193,11 @@ func (s shown) exchange(routes []api.Route, x exchange) error {
 // commands.
 func (s shown) results(x exchange) error {
 	for kind, data := range dataOf(x) {
-		if err := s.value(commandType(kind, func(k api.CommandKind) any { return k.Data }), data); err != nil {
+		err := s.value(commandType(kind, func(k api.CommandKind) any { return k.Data }), data)
+		if later := commandType(kind, func(k api.CommandKind) any { return k.Later }); err != nil && later != nil {
+			err = s.value(later, data)
+		}
+		if err != nil {
 			return err
 		}
 	}

@@ -116,15 +116,15 @@ func demoCompany(ctx context.Context, st *store.Store, set *demo.Set, begun bool
 	return set.Workspace.ID, nil
 }
 
-// withPasswords gives every member of the set the documented password.
+// withPasswords gives every member of the set the documented password. It is
+// hashed once for all: a hash each would keep nobody from knowing it.
 func withPasswords(ctx context.Context, members []chat.Member) ([]chat.Member, error) {
-	passwords := auth.NewPasswords()
+	hash, err := auth.NewPasswords().Hash(ctx, demo.Password)
+	if err != nil {
+		return nil, fmt.Errorf("hash password: %w", err)
+	}
 	out := make([]chat.Member, len(members))
 	for i, m := range members {
-		hash, err := passwords.Hash(ctx, demo.Password)
-		if err != nil {
-			return nil, fmt.Errorf("hash password: %w", err)
-		}
 		m.PasswordHash = hash
 		out[i] = m
 	}

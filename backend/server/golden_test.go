@@ -17,10 +17,11 @@ type names struct{ known map[string]string }
 
 var (
 	anyID     = regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}`)
-	anySecret = regexp.MustCompile(`"(token|visitor_token|epoch|key|slug|cursor)":( ?)"[^"]+"`)
+	anySecret = regexp.MustCompile(`"(token|visitor_token|epoch|key|slug|cursor|hash)":( ?)"[^"]+"`)
 	inQuery   = regexp.MustCompile(`\b(cursor|epoch)=[^&"]+`)
 	anyTime   = regexp.MustCompile(`"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z"`)
 	anyPause  = regexp.MustCompile(`\\"retry_after\\":[0-9.]+`) // in the reason of a closing frame, drawn at random
+	anyBucket = regexp.MustCompile(`"bucket":( ?)\d+`)          // it follows from an id
 	anyBuild  = regexp.MustCompile(`\?v=[0-9a-f]{16}`)
 )
 
@@ -40,6 +41,7 @@ func (n *names) replace(b []byte) []byte {
 		return []byte(`"2000-01-01T00:00:00.000000Z"`) // the machine's clock
 	})
 	b = anySecret.ReplaceAll(b, []byte(`"$1":$2"…"`))
+	b = anyBucket.ReplaceAll(b, []byte(`"bucket":${1}7`))
 	b = inQuery.ReplaceAll(b, []byte(`$1=…`))
 	b = anyPause.ReplaceAll(b, []byte(`\"retry_after\":1.0`))
 	return anyBuild.ReplaceAll(b, []byte(`?v=…`))

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"parley/backend/chat"
+	"parley/backend/protocol"
 )
 
 // However much the author has written in between, a colleague's answer that
@@ -39,4 +40,36 @@ func TestCompareAndSendLooksBehindOwnMessages(t *testing.T) {
 			t.Fatalf("%d messages from %d", len(p.Messages), p.Messages[0].Number)
 		}
 	})
+}
+
+// followed wants each change of a message in the log to be followed by one of
+// its conversation before anything else was done.
+func (r *rig) followed() {
+	r.Helper()
+	var page protocol.ChangesPage
+	r.get("/v1/changes?after=0&limit=1000", r.owner.Token, &page)
+	if page.More {
+		r.Fatal("this looks at one page of the log only")
+	}
+	ahead := map[chat.ConversationID]int64{}
+	messages := 0
+	var before chat.Change
+	for _, c := range append(page.Changes, chat.Change{}) {
+		if c.At != before.At || c.Cause != before.Cause {
+			for conv, seq := range ahead {
+				r.Errorf("change %d of a message is not followed by conversation %s", seq, conv)
+			}
+			clear(ahead)
+		}
+		switch before = c; c.Kind {
+		case chat.EntityMessage:
+			ahead[c.Conversation] = c.Seq
+			messages++
+		case chat.EntityConversation:
+			delete(ahead, c.Conversation)
+		}
+	}
+	if messages == 0 {
+		r.Error("no message has changed")
+	}
 }

@@ -299,7 +299,13 @@ func (d document) data(x exchange) error {
 			if err != nil {
 				return err
 			}
-			if err := d.fits(d.named(ref), data); err != nil {
+			err = d.fits(d.named(ref), data)
+			if later := is.Value.Extensions["x-data-later"]; err != nil && later != nil {
+				if ref, err = json.Marshal(later); err == nil {
+					err = d.fits(d.named(ref), data)
+				}
+			}
+			if err != nil {
 				return fmt.Errorf("%s: %w", kind, err)
 			}
 		}

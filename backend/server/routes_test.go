@@ -43,6 +43,7 @@ var may = map[string]string{
 	"GET /v1/state":                       all,
 	"GET /v1/bootstrap":                   all,
 	"POST /v1/commands":                   all,
+	"POST /v1/digest":                     all,
 	"GET /v1/conversations":               all,
 	"GET /v1/conversations/{id}":          all,
 	"GET /v1/conversations/{id}/messages": all,

@@ -164,6 +164,8 @@ func (s *Server) Start() error {
 		}
 	})
 	s.serving.Go(s.sweep)
+	s.serving.Go(s.sendScheduled)
+	s.serving.Go(s.index)
 	s.log.Info("serving", "address", l.Addr().String(), "public_url", s.URL(), "version", s.config.Version)
 	if token != "" {
 		// The one secret that is logged, on purpose: whoever reads this log may
@@ -188,6 +190,46 @@ func (s *Server) sweep() {
 		}
 		select {
 		case <-tick.C:
+		case <-s.stop:
+			return
+		}
+	}
+}
+
+// sendScheduled sends scheduled messages when they are due, until the server
+// is to end.
+func (s *Server) sendScheduled() {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	s.serving.Go(func() {
+		<-s.stop
+		cancel()
+	})
+	s.inbox.SendScheduled(ctx)
+}
+
+// indexRest is how long the index of messages rests where there is nothing to
+// do; what came since is found in the log.
+const indexRest = time.Second
+
+// index feeds the index of messages behind the writes, until the server is to end.
+func (s *Server) index() {
+	ctx := context.Background()
+	for {
+		rest, began := indexRest, time.Now()
+		all, err := s.inbox.Workspaces(ctx)
+		for _, ws := range all {
+			more, failed := s.inbox.IndexMessages(ctx, ws.ID)
+			if more {
+				rest = time.Since(began) // half of the time is for others to write
+			}
+			err = errors.Join(err, failed)
+		}
+		if err != nil {
+			s.log.Debug("index messages", "error", err) // tried again; what it lacks is found in the log
+		}
+		select {
+		case <-time.After(rest):
 		case <-s.stop:
 			return
 		}

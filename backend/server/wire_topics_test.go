@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"time"
 
@@ -105,7 +106,7 @@ func wireCommands(w *wire, c server.Config) {
 	own := w.created.Channel.ID
 	w.done("settings_put", protocol.SettingsPut, map[string]any{"send_interval_seconds": 0, "max_file_bytes": 20 << 20})
 	w.done("channel_put", protocol.ChannelPut, map[string]any{"channel": own, "origins": []string{"https://shop.example"}, "title": "Help", "greeting": "Hello!", "receipts": "on"})
-	w.done("me_put", protocol.MePut, map[string]any{"name": "Olga O.", "read_mode": "manual", "send_key": "ctrl_enter", "language": "de"})
+	w.done("me_put", protocol.MePut, map[string]any{"name": "Olga O.", "read_mode": "manual", "send_key": "ctrl_enter", "language": "de", "undo_seconds": 10})
 	conv, _ := w.conversation()
 	var of chat.Conversation
 	w.rig.get("/v1/conversations/"+conv.String(), w.owner.Token, &of)
@@ -117,11 +118,16 @@ func wireCommands(w *wire, c server.Config) {
 	first, waited := text(conv, "Hi"), int64(140)
 	w.command("message_send", w.owner.Token, seen(first, 1))
 	full := seen(cmd(protocol.MessageSend, protocol.MessageSendArgs{Conversation: conv, Message: chat.NewID[chat.Message](), Parts: everyPart(),
-		ReplyTo: w.thread(conv)[0].ID, Force: true, SendAt: w.clock.now()}), 2)
+		ReplyTo: w.thread(conv)[0].ID, Force: true, Over: w.owner.Member.ID, SendAt: w.clock.now()}), 2)
 	full.AgeMS, full.After = waited, first.ID
 	w.command("message_send_full", w.owner.Token, full)
 	w.command("duplicate", w.owner.Token, full)
-	w.done("comment_add", protocol.CommentAdd, protocol.CommentAddArgs{Conversation: conv, Message: chat.NewID[chat.Message](), Text: "Look at this, please.", Mentions: []chat.MemberID{ana.Member.ID}})
+	later := seen(cmd(protocol.MessageSend, protocol.MessageSendArgs{Conversation: conv, Message: chat.NewID[chat.Message](),
+		Parts: []chat.Part{chat.TextPart("Good morning")}, ReplyTo: w.thread(conv)[0].ID, Force: true, Over: w.owner.Member.ID, SendAt: w.clock.now().Add(time.Hour), Draft: new(int64)}), 3)
+	w.command("message_send_later", w.owner.Token, later)
+	w.done("message_unschedule", protocol.MessageUnschedule, protocol.MessageArgs{Conversation: conv, Message: messageOf(later)})
+	w.done("message_retry", protocol.MessageRetry, protocol.MessageArgs{Conversation: conv, Message: messageOf(first)})
+	w.done("comment_add", protocol.CommentAdd, protocol.CommentAddArgs{Conversation: conv, Message: chat.NewID[chat.Message](), Text: "Look at this, please.", Mentions: []chat.MemberID{ana.Member.ID}, Draft: new(int64)})
 	w.done("conversation_read", protocol.ConversationRead, protocol.ReadArgs{Conversation: conv, Upto: 2})
 	w.done("conversation_unread", protocol.ConversationUnread, protocol.ReadArgs{Conversation: conv, From: 1})
 	w.done("conversation_assign", protocol.ConversationAssign, protocol.AssignArgs{Conversation: conv, Member: ana.Member.ID})
@@ -130,9 +136,12 @@ func wireCommands(w *wire, c server.Config) {
 	w.done("handoff_release", protocol.HandoffRelease, protocol.ConversationArgs{Conversation: conv})
 	w.done("conversation_resolve", protocol.ConversationResolve, protocol.ConversationArgs{Conversation: conv})
 	w.done("conversation_reopen", protocol.ConversationReopen, protocol.ConversationArgs{Conversation: conv})
-	w.done("draft_put", protocol.DraftPut, protocol.DraftPutArgs{Conversation: conv, Text: "not yet", Comment: true})
-	w.done("draft_drop", protocol.DraftDrop, protocol.ConversationArgs{Conversation: conv})
-	w.done("draft_drop_none", protocol.DraftDrop, protocol.ConversationArgs{Conversation: conv})
+	known := int64(20)
+	put := w.done("draft_put", protocol.DraftPut, protocol.DraftPutArgs{Conversation: conv, Text: "not yet", Comment: true, Base: &known, Device: "a laptop"})
+	w.refusal("draft_put_conflict", w.owner.Token, cmd(protocol.DraftPut, protocol.DraftPutArgs{Conversation: conv, Text: "typed elsewhere", Base: &known, Device: "a desk"}), chat.CodeConflict)
+	w.done("draft_drop", protocol.DraftDrop, protocol.DraftDropArgs{Conversation: conv, Base: &put.Seq})
+	w.done("draft_drop_none", protocol.DraftDrop, protocol.DraftDropArgs{Conversation: conv})
+	w.followed()
 }
 
 // everyPart is a part of each kind that members may send to the web.
@@ -160,11 +169,16 @@ func wireRefused(w *wire, c server.Config) {
 	first := seen(text(conv, "And I"), 2)
 	w.apply(tok, first, nil)
 	w.refusal("too_soon", tok, seen(text(conv, "again"), 3), chat.CodeTooSoon)
+	w.apply(ana.Token, cmd(protocol.ConversationResolve, protocol.ConversationArgs{Conversation: conv}), nil)
+	waited := seen(text(conv, "At last"), 3)
+	waited.AgeMS = time.Hour.Milliseconds()
+	w.refusal("resolved", tok, waited, chat.CodeResolved)
+	w.refusal("moment_passed", tok, later(conv, "Good morning", w.clock.now().Add(-time.Hour)), chat.CodeMomentPassed)
 	other := first
 	other.Args = json.RawMessage(strings.Replace(string(first.Args), "And I", "Not I", 1))
 	w.refusal("id_reused", tok, other, chat.CodeIDReused)
 	w.apply(ana.Token, cmd(protocol.HandoffAccept, protocol.ConversationArgs{Conversation: conv}), nil)
-	held := seen(text(conv, "Me too"), 4)
+	held := seen(text(conv, "Me too"), 5)
 	w.refusal("held_by_other", tok, held, chat.CodeHeldByOther)
 	w.command("duplicate", tok, held)
 	after := text(conv, "then")
@@ -198,7 +212,10 @@ func wireReading(w *wire, c server.Config) {
 
 	w.read("conversation", "/v1/conversations/"+conv.String())
 	w.read("conversations", "/v1/conversations?limit=1&status=open&brand="+w.created.Brand.String())
+	w.read("conversations_with", "/v1/conversations?limit=1&status=done&order=oldest&with="+conv.String())
 	w.read("search", "/v1/search?q=zoe")
+	w.read("search_messages", "/v1/search?q=thing+from:zoe")
+	w.read("search_more", "/v1/search?q=channel:web&limit=1")
 	w.read("contacts", "/v1/contacts?limit=1")
 	w.read("contact", "/v1/contacts/"+of.Contact.String())
 	w.read("messages", "/v1/conversations/"+conv.String()+"/messages")
@@ -223,6 +240,19 @@ func wireLog(w *wire, c server.Config) {
 	position := w.head()
 	draft(protocol.DraftDrop, protocol.ConversationArgs{Conversation: other})
 	draft(protocol.ConversationResolve, protocol.ConversationArgs{Conversation: conv})
+	w.unpaced()
+	later := func(s string) chat.MessageID {
+		args := protocol.MessageSendArgs{Conversation: other, Message: chat.NewID[chat.Message](), Parts: []chat.Part{chat.TextPart(s)}, SendAt: w.clock.now().Add(time.Minute)}
+		w.apply(ana.Token, seen(cmd(protocol.MessageSend, args), 1), nil)
+		return args.Message
+	}
+	later("Good morning")
+	draft(protocol.MessageUnschedule, protocol.MessageArgs{Conversation: other, Message: later("never")})
+	w.apply(w.owner.Token, seen(text(other, "I was faster"), 1), nil)
+	w.clock.advance(time.Minute)
+	if _, err := w.srv.Inbox().SendDue(w.Context()); err != nil { // refused: somebody has answered
+		w.Fatal(err)
+	}
 
 	of := func(name, path string) answer { return w.ask(name, get, path, ana.Token, nil) }
 	of("changes", "/v1/changes?after=0")
@@ -237,6 +267,21 @@ func wireLog(w *wire, c server.Config) {
 	of("state", fmt.Sprintf("/v1/state?after=%d&days=30", position))
 	w.problem("reset", chat.CodeReset, get, "/v1/changes?after=0&epoch=other", ana.Token, nil)
 	w.problem("state_reset", chat.CodeReset, get, fmt.Sprintf("/v1/state?after=%d", w.head()+1), ana.Token, nil)
+
+	since := rigTime.Add(-30 * 24 * time.Hour)
+	digest := func(position int64, buckets ...protocol.DigestBucket) protocol.Digest {
+		return protocol.Digest{Position: position, Since: since, Buckets: append([]protocol.DigestBucket{}, buckets...)}
+	}
+	w.ask("digest_differs", post, "/v1/digest", ana.Token, digest(w.head()-3, protocol.DigestBucket{Bucket: chat.DigestBucket(conv), Count: 2, Hash: "00000000000000ff"}))
+	w.ask("digest", post, "/v1/digest", ana.Token, digest(0))
+	w.problem("digest_reset", chat.CodeReset, post, "/v1/digest", ana.Token, digest(w.head()+1))
+	w.problem("digest_invalid", chat.CodeInvalid, post, "/v1/digest", ana.Token, digest(0, protocol.DigestBucket{Bucket: chat.DigestBuckets, Hash: "x"}))
+	w.problem("state_buckets_invalid", chat.CodeInvalid, get, "/v1/state?after=0&buckets=64", ana.Token, nil)
+	every := []string{}
+	for n := range chat.DigestBuckets {
+		every = append(every, strconv.Itoa(n))
+	}
+	of("state_buckets", fmt.Sprintf("/v1/state?after=%d&since=%s&buckets=%s", w.head(), since, strings.Join(every, ",")))
 
 	yes := true
 	w.patch(ana.Member.ID, protocol.MemberUpdate{Disabled: &yes})

@@ -113,16 +113,22 @@ describe('the seam', () => {
     await backend.send('c', { text: 'hi', seen: 57, account: 'a1' });
     await backend.unsent();
     await backend.retry();
+    await backend.dismissWarning('server_restored');
     await backend.putMe({ read_mode: 'manual' });
     expect(await backend.getSetting('theme')).toBeUndefined();
+    await backend.storage();
+    await backend.setStorageLimits({ cache_bytes: 1, files_bytes: 2, days: 3 });
     expect(calls).toEqual([
       ['MarkRead', 'c', 57],
       ['Thread', 'c', { before: 10, limit: 50 }],
       ['Send', 'c', { text: 'hi', seen: 57, account: 'a1' }],
       ['Unsent'],
       ['Retry'],
+      ['DismissWarning', 'server_restored'],
       ['PutMe', { read_mode: 'manual' }],
       ['GetSetting', 'theme'],
+      ['Storage'],
+      ['SetStorageLimits', { cache_bytes: 1, files_bytes: 2, days: 3 }],
     ]);
   });
 

@@ -1,7 +1,9 @@
 import type { Backend } from '../src/backend/backend';
 import { contactLabel } from '../src/domain/people';
-import type { Conversation, Counts, Events, ListRow, Message, OutboxEntry, Quick, ThreadPage, UnsentEntry } from '../src/domain/types';
+import type { Conversation, Counts, Events, Hit, ListRow, Message, OutboxEntry, Quick, StorageLimits, ThreadPage, UnsentEntry } from '../src/domain/types';
 import { iso, world, type World } from './memory-data';
+
+const textOf = (m: Message): string => (m.parts ?? []).map((part) => part.text ?? '').join(' ');
 
 type Callback = (payload: never) => void;
 
@@ -18,6 +20,7 @@ const quicks: Record<Quick, (c: Conversation, me: string) => boolean> = {
 export class MemoryBackend implements Backend {
   readonly world: World;
   readonly settings = new Map<string, unknown>();
+  limits: StorageLimits = { cache_bytes: 2 * 1024 ** 3, files_bytes: 2 * 1024 ** 3, days: 0 };
   readonly copied: string[] = [];
   readonly opened: string[] = [];
   readonly drafts = new Map<string, { text: string; comment: boolean }>();
@@ -49,7 +52,9 @@ export class MemoryBackend implements Backend {
     this.answer(['state'], () => {
       const entries = [...this.pending.values()].flat();
       const refused = entries.filter((entry) => entry.state === 'refused').length;
-      const outbox = { queued: entries.length - refused, refused: refused + this.orphans.length };
+      const scheduled = entries.filter((entry) => entry.state === 'scheduled').length;
+      const failed = this.orphans.filter((entry) => entry.state === 'undelivered').length;
+      const outbox = { queued: entries.length - refused - scheduled, refused: refused + this.orphans.length - failed, failed };
       return { ...this.world.state, outbox };
     });
 
@@ -74,7 +79,7 @@ export class MemoryBackend implements Backend {
         .filter((c) => {
           const contact = this.world.contacts.get(c.contact);
           const hay = contact ? [contactLabel(contact), contact.email, contact.phone] : [];
-          return !words || hay.some((text) => text.toLowerCase().includes(words));
+          return !words || hay.some((text) => text.toLowerCase().includes(words)) || this.hit(c.id, words) !== undefined;
         })
         .toSorted((a, b) => order(a, b) * (query.oldest ? -1 : 1));
       // Keyset paging, as the cache does it: the cursor is the last row's place in the order.
@@ -84,7 +89,10 @@ export class MemoryBackend implements Backend {
       const end = page.at(-1);
       const more = start >= 0 && start + query.limit < matching.length;
       return {
-        rows: page.map((c) => this.row(c)),
+        rows: page.map((c) => {
+          const hit = words ? this.hit(c.id, words) : undefined;
+          return hit ? { ...this.row(c), hit } : this.row(c);
+        }),
         next: more && end ? JSON.stringify({ id: end.id, last_message_at: end.last_message_at }) : '',
       };
     });
@@ -102,6 +110,16 @@ export class MemoryBackend implements Backend {
       pending: this.waiting(conversation.id, 'queued').length + this.waiting(conversation.id, 'sending').length,
       refused: this.waiting(conversation.id, 'refused').length,
     };
+  }
+
+  /** The newest message with these words. */
+  private hit(id: string, words: string): Hit | undefined {
+    const message = (this.world.messages.get(id) ?? []).findLast((m) => textOf(m).toLowerCase().includes(words));
+    if (!message) return undefined;
+    const text = textOf(message);
+    const from = text.toLowerCase().indexOf(words);
+    const { kind, author, number } = message;
+    return { message: message.id, number, kind, author, at: message.stored_at ?? '', part: 'text', text, marks: [[from, from + words.length]] };
   }
 
   opening: Backend['opening'] = async (rows) => {
@@ -152,15 +170,27 @@ export class MemoryBackend implements Backend {
     });
 
   send: Backend['send'] = (id, message) =>
-    this.answer(['send', id, message], () => this.queue(id, 'message.send', message.text, false));
+    this.answer(['send', id, message], () => {
+      const seconds = this.world.state.me?.settings.undo_seconds ?? 0;
+      const held = { state: 'held', due: iso(Date.now() + seconds * 1000) } as const;
+      const later = message.send_at ? ({ state: 'scheduled', send_at: message.send_at } as const) : null;
+      if (!later && seconds === 0 && message.seen > 0 && this.world.state.me?.settings.read_mode === 'on_reply') this.read(id, message.seen);
+      return this.queue(id, 'message.send', message.text, false, { reply_to: message.reply_to, ...(later ?? (seconds > 0 ? held : {})) });
+    });
 
   comment: Backend['comment'] = (id, comment) =>
     this.answer(['comment', id, comment], () => this.queue(id, 'comment.add', comment.text, true));
 
   resend: Backend['resend'] = (entry, options) =>
     this.answer(['resend', entry, options], () => {
+      const orphan = this.orphans.find((e) => e.id === entry);
+      if (orphan) {
+        this.orphans = this.orphans.filter((e) => e !== orphan);
+        this.emit('state', {});
+        return { ...orphan, state: 'queued' as const };
+      }
       const found = this.entry(entry);
-      Object.assign(found, { state: 'queued', problem: null, text: options.text ?? found.text });
+      Object.assign(found, { state: 'queued', problem: null, send_at: null, text: options.text ?? found.text });
       this.changed(found.conversation);
       return { ...found };
     });
@@ -189,10 +219,13 @@ export class MemoryBackend implements Backend {
     ]);
 
   markRead: Backend['markRead'] = (id, upto) =>
-    this.change(['markRead', id, upto], id, (c) => {
-      const at = (this.world.messages.get(id) ?? []).filter((m) => m.number <= upto).at(-1)?.in_number ?? c.in_number;
-      Object.assign(c, { read_number: upto, read_in: at, unread: c.in_number - at });
-    });
+    this.change(['markRead', id, upto], id, () => this.read(id, upto));
+
+  private read(id: string, upto: number): void {
+    const c = this.find(id);
+    const at = (this.world.messages.get(id) ?? []).filter((m) => m.number <= upto).at(-1)?.in_number ?? c.in_number;
+    Object.assign(c, { read_number: upto, read_in: at, unread: c.in_number - at });
+  }
 
   markUnread: Backend['markUnread'] = (id) =>
     this.change(['markUnread', id], id, (c) => {
@@ -252,7 +285,7 @@ export class MemoryBackend implements Backend {
       for (const other of this.world.state.accounts) other.active = false;
       this.world.state.accounts = [
         ...this.world.state.accounts,
-        { id, server: account.server, email: account.email, workspace: account.server, kind: 'remote', active: true, signed_out: false },
+        { id, server: account.server, email: account.email, workspace: account.server, kind: 'remote', active: true, signed_out: false, outbox: { queued: 0, refused: 0, failed: 0 } },
       ];
       this.world.state.account = id;
       this.emit('state', {});
@@ -272,6 +305,20 @@ export class MemoryBackend implements Backend {
       this.emit('state', {});
     });
 
+  setAside = () =>
+    this.answer(['setAside'], () => {
+      this.world.state.connection = { ...this.world.state.connection, status: 'live', problem: null };
+      delete this.world.state.connection.remedy;
+      this.world.state.account = this.world.state.accounts[0]?.id ?? null;
+      this.emit('state', {});
+    });
+
+  dismissWarning = (code: string) =>
+    this.answer(['dismissWarning', code], () => {
+      this.world.state.warnings = this.world.state.warnings.filter((warning) => warning.code !== code);
+      this.emit('state', {});
+    });
+
   retry = () => this.answer(['retry'], () => undefined);
 
   putMe: Backend['putMe'] = (settings) =>
@@ -284,6 +331,8 @@ export class MemoryBackend implements Backend {
   startEmbedded = () => this.switchAccount('a1');
   getSetting = (key: string) => this.answer(['getSetting', key], () => this.settings.get(key));
   putSetting = (key: string, value: unknown) => this.answer(['putSetting', key, value], () => void this.settings.set(key, value));
+  storage = () => this.answer(['storage'], () => ({ cache_bytes: 734_003_200, files_bytes: 52_428_800, limits: { ...this.limits } }));
+  setStorageLimits = (limits: StorageLimits) => this.answer(['setStorageLimits', limits], () => void (this.limits = limits));
   openLink = (url: string) => this.answer(['openLink', url], () => void this.opened.push(url));
   copy = (text: string) => this.answer(['copy', text], () => void this.copied.push(text));
   saveFile = (sha256: string, name: string) => this.answer(['saveFile', sha256, name], () => undefined);
@@ -306,7 +355,7 @@ export class MemoryBackend implements Backend {
     this.changed(id);
   }
 
-  private queue(id: string, kind: string, text: string, comment: boolean): OutboxEntry {
+  private queue(id: string, kind: string, text: string, comment: boolean, over: Partial<OutboxEntry> = {}): OutboxEntry {
     const n = ++this.serial;
     const entry: OutboxEntry = {
       id: `cmd-${n}`,
@@ -319,6 +368,7 @@ export class MemoryBackend implements Backend {
       problem: null,
       created_at: iso(Date.now()),
       attempts: 0,
+      ...over,
     };
     this.pending.set(id, [...(this.pending.get(id) ?? []), entry]);
     this.drafts.delete(id);

@@ -197,10 +197,11 @@ export function world(n: number, now: number, seed = 7): World {
     at -= i < 8 ? 7 * 60_000 : Math.floor(roll() * 5_400_000);
   }
 
+  const nothing = { queued: 0, refused: 0, failed: 0 };
   const state: AppState = {
     accounts: [
-      { id: 'a1', server: 'embedded', email: members[0]?.email ?? '', workspace: 'Northwind', kind: 'embedded', active: true, signed_out: false },
-      { id: 'a2', server: 'parley.example.com', email: 'jo@example.com', workspace: 'Example Group', kind: 'remote', active: false, signed_out: false },
+      { id: 'a1', server: 'embedded', email: members[0]?.email ?? '', workspace: 'Northwind', kind: 'embedded', active: true, signed_out: false, outbox: nothing },
+      { id: 'a2', server: 'parley.example.com', email: 'jo@example.com', workspace: 'Example Group', kind: 'remote', active: false, signed_out: false, outbox: nothing },
     ],
     account: 'a1',
     me: members[0] ?? null,
@@ -208,7 +209,7 @@ export function world(n: number, now: number, seed = 7): World {
     brands,
     channels,
     members,
-    connection: { status: 'live', since: iso(now - 3_600_000), checked_at: iso(now), position: 100, head: 100, progress: null, problem: null },
+    connection: { status: 'live', since: iso(now - 3_600_000), checked_at: iso(now), proven: false, position: 100, head: 100, progress: null, problem: null },
     warnings: [],
     share_links: brands.map((brand, b) => ({
       channel: channels[b * kinds.length]?.id ?? '',
@@ -218,7 +219,7 @@ export function world(n: number, now: number, seed = 7): World {
     })),
     loaded: true,
     cached: { conversations: n, readable: n },
-    outbox: { queued: 0, refused: 0 },
+    outbox: nothing,
     version: '0.1.0',
   };
   return { state, contacts, conversations, messages };

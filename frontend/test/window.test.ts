@@ -93,6 +93,94 @@ test('a search of two words can be typed, at any speed, and is cleared from the 
   expect(await field.inputValue()).toBe('');
 });
 
+test('what narrows a search is named, and what is found is marked and opened where it was said', async () => {
+  await open();
+  await rows().first().waitFor();
+  const id = await page.evaluate(() => {
+    const found = [...backend.world.conversations.values()].toSorted((a, b) => b.last_number - a.last_number)[0];
+    const said = backend.world.messages.get(found?.id ?? '')?.[2];
+    if (said?.parts?.[0]) said.parts[0] = { kind: 'text', text: 'a zanzibar <b>mug</b>, please' };
+    return said?.id ?? '';
+  });
+  const field = page.getByRole('textbox', { name: t('search.label') });
+  await field.focus();
+  await button('from: ' + t('search.from')).click();
+  expect(await field.inputValue()).toBe('from:');
+  await field.fill('zanzibar <b>');
+  await page.locator('mark').filter({ hasText: 'zanzibar <b>' }).waitFor(); // text is text
+  expect(await rows().count()).toBe(1);
+  await page.getByRole('radio', { name: t('search.by_fit') }).click();
+  await page.waitForFunction(() => backend.calls.some(([name, query]) => name === 'list' && (query as { best: boolean }).best));
+  await field.press('ArrowDown');
+  await page.keyboard.press('ArrowDown');
+  await page.keyboard.press('Enter');
+  const row = page.locator(`[data-key="${id}"]`).last();
+  await row.waitFor();
+  await page.waitForFunction((id) => {
+    const row = [...document.querySelectorAll(`[data-key="${id}"]`)].at(-1)?.getBoundingClientRect();
+    return row !== undefined && row.top >= 0 && row.bottom <= innerHeight;
+  }, id);
+});
+
+test('typing does not scroll the thread away from its end', async () => {
+  await open();
+  await rows().first().click();
+  const field = page.getByRole('main').getByRole('textbox');
+  const distance = () =>
+    page.locator('main [role="log"]').evaluate((log) => ({
+      long: log.scrollHeight > log.clientHeight + 100,
+      end: Math.abs(log.scrollHeight - log.clientHeight - log.scrollTop) <= 1,
+    }));
+  await expect.poll(distance).toEqual({ long: true, end: true });
+  await field.pressSequentially('Good morning');
+  expect(await distance()).toEqual({ long: true, end: true });
+  await field.press('Shift+Enter');
+  await field.pressSequentially('and good night');
+  await expect.poll(distance).toEqual({ long: true, end: true });
+});
+
+test('a refusal stays on the screen until it is dismissed by the keyboard, and a loss until it was seen', async () => {
+  await open((backend) => {
+    backend.world.state.warnings = [{ code: 'server_restored', message: '12 messages that others wrote are gone.' }];
+  });
+  await rows().first().waitFor();
+  await page.clock.install();
+  await page.evaluate(() => backend.emit('problem', { code: 'conflict', message: 'This chat is resolved already.', conversation: '' }));
+  await alert('This chat is resolved already.').waitFor();
+  await page.clock.fastForward(600_000);
+  await page.locator('.toast').getByRole('button', { name: t('toast.dismiss') }).press('Enter');
+  await alert('This chat is resolved already.').waitFor({ state: 'detached' });
+
+  const lost = page.getByRole('status').filter({ hasText: '12 messages that others wrote are gone.' });
+  await lost.getByRole('button', { name: t('warning.dismiss') }).press('Enter');
+  await lost.waitFor({ state: 'detached' });
+  expect(await page.evaluate(() => backend.world.state.warnings)).toEqual([]);
+});
+
+test('how much of the disk is used is shown, and size and age can be limited by keyboard', async () => {
+  await open();
+  await rows().first().waitFor();
+  await page.keyboard.press('Control+,');
+  const dialog = page.getByRole('dialog', { name: t('settings.title') });
+  await dialog.getByText(t('settings.storage_cache_note', { size: '700 MB' })).waitFor();
+  await dialog.getByText(t('settings.storage_files_note', { size: '50 MB' })).waitFor();
+  const choose = async (label: string, value: string, keys: string[]): Promise<void> => {
+    const select = dialog.locator(`[aria-label^="${label}: "]`);
+    await select.focus();
+    await page.keyboard.press('Enter');
+    for (const key of keys) await page.keyboard.press(key);
+    await page.keyboard.press('Enter');
+    await select.filter({ hasText: value }).waitFor();
+  };
+  await choose(t('settings.storage_cache'), '500 MB', ['Home', 'ArrowDown']);
+  await choose(t('settings.storage_files'), t('settings.storage_unlimited'), ['End']);
+  await choose(t('settings.storage_days'), t('settings.storage_for_days', { days: 90 }), ['Home', 'ArrowDown']);
+  const MB = 1024 * 1024;
+  expect(await page.evaluate(() => backend.limits)).toEqual({ cache_bytes: 500 * MB, files_bytes: 0, days: 90 });
+  await choose(t('settings.storage_days'), t('settings.storage_for_ever'), ['End']);
+  expect(await page.evaluate(() => backend.limits.days)).toBe(0);
+});
+
 test('a list that cannot be read says so above the rows from before, and is read again', async () => {
   await open();
   await rows().first().waitFor();
@@ -197,6 +285,33 @@ test('an account that cannot be opened leaves the way to the others, and to a se
   await rows().first().waitFor();
 });
 
+test('the account menu says beside each account what waits in it', async () => {
+  await open((backend) => {
+    for (const account of backend.world.state.accounts) if (!account.active) account.outbox = { queued: 2, refused: 1, failed: 1 };
+  });
+  await rows().first().waitFor();
+  await page.getByRole('button', { name: t('rail.account') }).click();
+  const beside = (workspace: string): Locator => page.getByRole('menuitemradio').filter({ hasText: workspace });
+  await beside('Example Group').getByText(`${t('account.queued', { n: 2 })}, ${t('account.refused', { n: 2 })}`).waitFor();
+  expect(await beside('Northwind').getByText(t('account.queued', { n: 0 })).count()).toBe(0);
+});
+
+test('a damaged file is set aside after it was said what is lost', async () => {
+  await open((backend) => {
+    const { state } = backend.world;
+    state.account = null;
+    state.connection = { ...state.connection, status: 'error', problem: 'The file is damaged.', remedy: 'set_aside' };
+    const { list } = backend;
+    backend.list = (query) => (state.account === null ? Promise.reject({ code: 'unavailable', message: 'No account.' }) : list(query));
+  });
+  await button(t('problem.set_aside')).press('Enter');
+  const sure = page.getByRole('group', { name: t('problem.set_aside_title') });
+  await sure.getByText(t('problem.set_aside_text')).waitFor();
+  expect(await page.evaluate(() => backend.calls.some(([name]) => name === 'setAside'))).toBe(false);
+  await sure.getByRole('button', { name: t('problem.set_aside') }).click();
+  await rows().first().waitFor();
+});
+
 test('a part that did not come says so, and comes when it is asked for again', async () => {
   await open(() => undefined, ['chat-parts', 'dialogs-parts']);
   await rows().first().click();
@@ -272,4 +387,66 @@ test('the picture that the program draws becomes the window, element by element'
   });
   expect(kept).toEqual({ rows: 10, gone: [], changed: [] });
   expect(said).toEqual([]);
+});
+
+test('a message can be taken back by click and by key, and a scheduled one stands in the thread', async () => {
+  await open((backend) => {
+    const { state } = backend.world;
+    if (state.me) state.me = { ...state.me, settings: { ...state.me.settings, undo_seconds: 30 } };
+  });
+  await rows().first().click();
+  const field = page.getByRole('textbox', { name: t('composer.reply') });
+  const undo = page.getByRole('button', { name: t('thread.undo_send'), exact: true });
+  for (const take of [() => undo.click(), () => page.keyboard.press('Control+Shift+Backspace')]) {
+    await field.fill('too fast');
+    await field.press('Enter');
+    await undo.waitFor();
+    expect(await field.inputValue()).toBe('');
+    await page.getByText(/Goes out in (30|29|28|27) s$/u).waitFor();
+    await take();
+    await expect.poll(() => field.inputValue()).toBe('too fast');
+    await undo.waitFor({ state: 'detached' });
+  }
+  await page.getByRole('button', { name: t('composer.later') }).click();
+  await page.getByRole('menuitem', { name: t('later.choose') }).click();
+  const dialog = page.getByRole('dialog', { name: t('later.title') });
+  const moment = dialog.getByLabel(t('later.field'));
+  await moment.fill('2001-01-01T09:00');
+  await moment.press('Enter');
+  await dialog.getByText(t('later.past')).waitFor();
+  const next = new Date().getFullYear() + 1;
+  await moment.fill(`${next}-01-01T09:00`);
+  await moment.press('Enter');
+  await dialog.waitFor({ state: 'detached' });
+  const scheduled = page.getByRole('region', { name: t('thread.scheduled_label') });
+  await scheduled.getByText('too fast').waitFor();
+  await scheduled.getByText(/09:00$/u).waitFor();
+  expect(await field.inputValue()).toBe('');
+  await scheduled.getByRole('button', { name: t('thread.edit') }).click();
+  await expect.poll(() => field.inputValue()).toBe('too fast');
+  expect(await scheduled.count()).toBe(0);
+});
+
+test('what did not go out is counted, listed with its reason, and sent with one click', async () => {
+  await open((backend) => {
+    const [id = ''] = backend.world.conversations.keys();
+    const entry = { conversation: id, kind: 'message.send', comment: false, created_at: new Date().toISOString(), attempts: 0 };
+    const colleague = { kind: 'member', id: backend.world.state.members[1]?.id ?? '' } as const;
+    backend.pending.set(id, [
+      { ...entry, id: 'r1', message: 'm1', text: 'crossed', state: 'refused', problem: { code: 'resolved', by: colleague, at: new Date().toISOString() } },
+    ]);
+    backend.orphans = [
+      { ...entry, id: 'undelivered:m2', message: 'm2', text: 'lost', state: 'undelivered', problem: { code: 'undelivered', detail: 'No such number.' }, label: 'Lucía', reachable: true },
+    ];
+  });
+  await page.getByRole('status').filter({ hasText: t('sync.refused', { n: 2 }) }).waitFor();
+  await page.getByRole('button', { name: t('sync.refused', { n: 2 }) }).click();
+  const list = page.getByRole('list', { name: t('unsent.title') });
+  await list.getByText(t('unsent.undelivered_because', { cause: 'No such number.' })).waitFor();
+  await list.getByText(/resolved this chat at/u).waitFor();
+  await list.getByRole('button', { name: t('thread.send_anyway') }).click();
+  await list.getByRole('button', { name: t('thread.try_again') }).click();
+  await page.getByText(t('unsent.none')).waitFor();
+  const sent = await page.evaluate(() => backend.calls.filter(([name]) => name === 'resend').map((call) => call[1]));
+  expect(sent).toEqual(['r1', 'undelivered:m2']);
 });

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 
 	"parley/backend/chat"
 )
@@ -17,6 +18,7 @@ func (c *Cache) Apply(ctx context.Context, from, to int64, changes []chat.Change
 			return &chat.Error{Code: chat.CodeConflict, Message: fmt.Sprintf("The packet covers %d to %d, but the cache is at %d.", from, to, t.state.Position)}
 		}
 		last := t.newest(changes)
+		t.live = true
 		for i, ch := range changes {
 			if n, ok := last[entityKey{ch.Kind, ch.ID}]; ok && n != i {
 				continue // a later change of this packet holds the whole entity
@@ -74,13 +76,82 @@ func (t *tx) apply(ch chat.Change) error {
 		}
 		return t.setAccess(a)
 	}
-	return t.put(Row{Kind: ch.Kind, ID: ch.ID, Ver: ch.Seq, Op: ch.Op, Brand: ch.Brand, Conversation: ch.Conversation, Data: ch.Data})
+	return t.put(RowOf(ch))
 }
 
-// PutRows takes over entities that came outside the change log: the answers to
-// commands, single entities fetched.
+// RowOf is a change of an entity as a row.
+func RowOf(ch chat.Change) Row {
+	return Row{Kind: ch.Kind, ID: ch.ID, Ver: ch.Seq, Op: ch.Op, Brand: ch.Brand, Conversation: ch.Conversation, Data: ch.Data}
+}
+
+// PutRows takes over entities that came outside the change log. What was asked
+// for while another log may have begun goes through PutRowsOf.
 func (c *Cache) PutRows(ctx context.Context, rows []Row) (Applied, error) {
 	return c.change(ctx, "put rows", func(t *tx) error { return t.putAll(rows) })
+}
+
+// PutRowsOf is PutRows for rows that were asked for in an era. If another has
+// begun since, nothing changes and the error has CodeConflict: with the version
+// they carry they would stand in the way of what is true now.
+func (c *Cache) PutRowsOf(ctx context.Context, era int64, rows []Row) (Applied, error) {
+	return c.change(ctx, "put rows", func(t *tx) error {
+		if era != t.state.Floor {
+			return errMoved()
+		}
+		return t.putAll(rows)
+	})
+}
+
+// PutAnswer is PutRowsOf for what a command has made, with the version that the
+// answer gives. A command that was judged before is answered with what
+// was true then: what the log has told of since, or the bootstrap under way
+// tells of, comes from there alone, or is gone.
+func (c *Cache) PutAnswer(ctx context.Context, era int64, r Row) (Applied, error) {
+	return c.change(ctx, "put answer", func(t *tx) error {
+		if era != t.state.Floor {
+			return errMoved()
+		}
+		if past, err := t.past(r); past || err != nil {
+			return err
+		}
+		return t.put(r)
+	})
+}
+
+// past reports whether a row would bring back a conversation or a contact that
+// is not there any more: whoever reads the log up to its version has them.
+func (t *tx) past(r Row) (bool, error) {
+	told := t.state.Position
+	if t.state.Boot != nil {
+		told = max(told, t.state.Boot.Head)
+	}
+	if r.Ver > told {
+		return false, nil
+	}
+	id, err := chat.ParseID[any](r.ID)
+	if err != nil {
+		return false, nil // put says what is wrong with it
+	}
+	switch r.Kind {
+	case chat.EntityConversation:
+		row, err := t.conversation(chat.ConversationID(id))
+		return row == nil || !row.shown || row.mark < t.state.Floor, err
+	case chat.EntityContact:
+		row, err := t.contact(chat.ContactID(id))
+		return row == nil || row.mark < t.state.Floor, err
+	}
+	return false, nil
+}
+
+// PutAhead is PutRowsOf for entities that are ahead of the log: also before
+// anything is known of it they are refused with CodeConflict.
+func (c *Cache) PutAhead(ctx context.Context, era int64, rows []Row) (Applied, error) {
+	return c.change(ctx, "put rows ahead", func(t *tx) error {
+		if era != t.state.Floor || t.state.Epoch == "" || t.state.Boot != nil && t.state.Boot.Sweep {
+			return errMoved()
+		}
+		return t.putAll(rows)
+	})
 }
 
 func (t *tx) putAll(rows []Row) error {
@@ -119,6 +190,11 @@ func (c *Cache) PutMessages(ctx context.Context, conversation chat.ConversationI
 			}
 			e.after = addSpan(e.after, span{from, to})
 			t.threads[conversation] = struct{}{}
+			if b := t.state.Boot; b != nil && !slices.Contains(b.Pages, conversation) {
+				next := *b
+				next.Pages = append(slices.Clone(b.Pages), conversation)
+				t.state.Boot = &next
+			}
 		}
 		t.heads[conv.n] = struct{}{}
 		_, err = t.exec("update conversation set last_number = ? where n = ? and last_number < ?", head, conv.n, head)
@@ -175,6 +251,8 @@ func (t *tx) removeRow(kind chat.EntityKind, id chat.ID[any], ver int64) (kept b
 		return t.removeMessage(id, ver)
 	case chat.EntityDraft:
 		return t.removeDraft(chat.ConversationID(id), ver)
+	case chat.EntityScheduled:
+		return t.removeScheduled(chat.MessageID(id), ver)
 	}
 	n, err := t.exec("delete from entity where kind = ? and id = ? and (ver < ? or mark < ?)", string(kind), id, ver, t.state.Floor)
 	if n > 0 {
@@ -200,6 +278,7 @@ func (t *tx) removeMessage(id chat.ID[any], ver int64) (kept bool, err error) {
 		return false, err
 	}
 	t.threads[conv] = struct{}{}
+	t.reindex(keyRange{key, key})
 	_, err = t.exec("delete from message where key = ?", key)
 	return false, err
 }

@@ -117,6 +117,7 @@ func drawChanges(rt *rapid.T, w world) []chat.Change {
 			}
 		case 6:
 			out = append(out, w.draft(n, ver, brand, rapid.SampledFrom([]string{"", "a", "b"}).Draw(rt, "draft")))
+			out = append(out, w.scheduled(n, 200, ver, brand, rapid.SampledFrom([]string{"", "c", "d"}).Draw(rt, "scheduled")))
 		case 7:
 			out = append(out, w.brand(n, ver), w.member(n, ver, "Someone"))
 		}
@@ -155,7 +156,7 @@ func fillByRows(rt *rapid.T, t *testing.T, dir string, changes []chat.Change) st
 		n := rapid.IntRange(1, len(changes)).Draw(rt, "batch")
 		var rows []Row
 		for _, ch := range changes[:n] {
-			rows = append(rows, rowOf(ch))
+			rows = append(rows, RowOf(ch))
 		}
 		if _, err := c.PutRows(t.Context(), rows); err != nil {
 			rt.Fatal(err)
@@ -212,7 +213,7 @@ func TestDeletedStaysDeleted(t *testing.T) {
 	apply(t, c, w.contact(1, 1, 1, "Ana"), w.message(1, 1, 2, 1, "hi"), conv)
 	gone := w.change(chat.EntityConversation, conv.ID, 6, brandID(1), conversationID(1), nil)
 	apply(t, c, gone)
-	if _, err := c.PutRows(t.Context(), []Row{rowOf(conv), rowOf(w.message(1, 1, 2, 1, "hi"))}); err != nil {
+	if _, err := c.PutRows(t.Context(), []Row{RowOf(conv), RowOf(w.message(1, 1, 2, 1, "hi"))}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Conversation(t.Context(), conversationID(1)); chat.ErrorCode(err) != chat.CodeNotFound {
@@ -221,7 +222,7 @@ func TestDeletedStaysDeleted(t *testing.T) {
 	if s := dump(t, c); strings.Contains(s, `"message"`) || strings.Contains(s, `"span"`) {
 		t.Errorf("rows of the thread are left:\n%s", s)
 	}
-	if _, err := c.PutRows(t.Context(), []Row{rowOf(w.conversation(1, 7, 1, nil))}); err != nil {
+	if _, err := c.PutRows(t.Context(), []Row{RowOf(w.conversation(1, 7, 1, nil))}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.Conversation(t.Context(), conversationID(1)); err != nil {
@@ -244,5 +245,50 @@ func TestContactRenamesItsRows(t *testing.T) {
 	row, err = c.Row(t.Context(), conversationID(1))
 	if err != nil || row.Label != "Ana" || row.AssigneeName != "Lena" || row.Draft != "Dear Ana" {
 		t.Errorf("row %q %q %q, %v", row.Label, row.AssigneeName, row.Draft, err)
+	}
+}
+
+// TestWhatComesAheadDoesNotKeepOldThreads: a row fetched ahead of the log is as
+// new as the state answer that follows, but its thread has not seen what
+// happened in between.
+func TestWhatComesAheadDoesNotKeepOldThreads(t *testing.T) {
+	c, w := open(t, t.TempDir()), world{t}
+	begin1(t, c, Bootstrap{Head: 0, Epoch: "e", Sweep: true})
+	finish(t, c)
+	first := func(c *chat.Conversation) { c.LastNumber = 2 }
+	apply(t, c, w.conversation(1, 1, 1, first), w.message(1, 1, 2, 1, "one"), w.message(1, 2, 3, 1, "two"),
+		w.conversation(2, 4, 1, first), w.message(2, 1, 5, 1, "one"), w.message(2, 2, 6, 1, "two"))
+	holes := func(n byte) int {
+		t.Helper()
+		page, err := c.Thread(t.Context(), conversationID(n), 0, 0, 0, 50)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(page.Holes)
+	}
+	if holes(1) != 0 || holes(2) != 0 {
+		t.Fatal("the threads are not here")
+	}
+	ahead := w.conversation(1, 90, 1, first) // message 1 was edited at 50
+	rows := []Row{{Kind: ahead.Kind, ID: ahead.ID, Data: ahead.Data}}
+	if _, err := c.PutAhead(t.Context(), c.Era()+1, rows); chat.ErrorCode(err) != chat.CodeConflict {
+		t.Errorf("rows of another era: %v", err)
+	}
+	if _, err := c.PutAhead(t.Context(), c.Era(), rows); err != nil {
+		t.Fatal(err)
+	}
+	if holes(1) != 0 {
+		t.Error("the thread has gone before anything is known to be wrong with it")
+	}
+	begin1(t, c, Bootstrap{Head: 100, Epoch: "e"})
+	if _, err := c.PutBootstrap(t.Context(), rows, ""); err != nil {
+		t.Fatal(err)
+	}
+	finish(t, c)
+	if holes(1) == 0 {
+		t.Error("the thread of before passes for the one of now")
+	}
+	if holes(2) != 0 {
+		t.Error("a thread in which nothing happened is gone")
 	}
 }

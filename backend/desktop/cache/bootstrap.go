@@ -21,8 +21,10 @@ func (c *Cache) Bootstrapping() (Bootstrap, bool) {
 // goes on with that one, whose first head stays: what came before the break is
 // only known to be true there.
 //
-// Old rows stay readable meanwhile. Rows of another epoch are replaced by any
-// new row, whatever its ver. A given access holds from here on.
+// Old rows stay readable meanwhile. Another epoch is another log, and so is one
+// that ends before what is known of it: it was put back without a new epoch.
+// Rows of another log are replaced by any new row, whatever its ver. A given
+// access holds from here on.
 func (c *Cache) BeginBootstrap(ctx context.Context, b Bootstrap) error {
 	if err := c.writer.pages(ctx, loadPages); err != nil {
 		return err
@@ -34,15 +36,27 @@ func (c *Cache) BeginBootstrap(ctx context.Context, b Bootstrap) error {
 			}
 		}
 		if old := t.state.Boot; old != nil && b.Cursor != "" && old.Cursor == b.Cursor && old.Epoch == b.Epoch {
-			return nil // what was gained since is not in the part that is here
+			// What was gained since is not in the part that is here, and the
+			// window has moved on for what follows.
+			now := *old
+			now.Since = max(old.Since, b.Since)
+			t.state.Boot = &now
+			return nil
 		}
 		b.Cursor, b.Access = "", nil
-		fresh := t.state.Epoch == "" && t.state.Boot == nil
-		another := t.state.Epoch != b.Epoch || t.state.Boot != nil && t.state.Boot.Epoch != b.Epoch
+		if old := t.state.Boot; old != nil {
+			b.Pages = old.Pages
+		}
+		fresh := t.state.Epoch == "" && t.state.Boot == nil && t.state.Floor == 0
+		another := t.state.Epoch != b.Epoch || b.Head < t.state.Position
+		if old := t.state.Boot; old != nil {
+			another = another || old.Epoch != b.Epoch || b.Head < old.Head
+		}
 		t.state.Boot = &b
 		t.state.Mark++
 		if another && !fresh {
-			if err := t.beginEpoch(); err != nil {
+			t.state.Boot.Sweep = true
+			if err := t.beginEra(); err != nil {
 				return err
 			}
 		}
@@ -68,12 +82,21 @@ func (c *Cache) Gained() (n int64, open bool) {
 }
 
 // LoadedGained notes that everything was loaded that could be seen when Gained
-// gave n.
-func (c *Cache) LoadedGained(ctx context.Context, n int64) error {
+// gave n, of a window that begins at since.
+func (c *Cache) LoadedGained(ctx context.Context, n int64, since chat.Time) error {
 	return c.writer.do(ctx, "note what was gained", func(t *tx) error {
 		t.state.GainsLoaded = max(t.state.GainsLoaded, min(n, t.state.Gains))
+		t.narrow(since)
 		return nil
 	})
+}
+
+// narrow notes that what was loaded in addition reaches back to since only.
+func (t *tx) narrow(since chat.Time) {
+	if t.state.Since > 0 && since > 0 {
+		since = max(since, t.state.Since)
+	}
+	t.state.Since, t.state.Proven = since, Proof{}
 }
 
 // CheckedAt is when it was last known that nothing was missing; zero: never.
@@ -90,12 +113,21 @@ func (c *Cache) SaveChecked(ctx context.Context) error {
 	return c.writer.do(ctx, "save time of check", func(*tx) error { return nil })
 }
 
-// beginEpoch makes everything cached so far replaceable. No number of another
-// epoch means anything: spans and tombstones go at once.
-func (t *tx) beginEpoch() error {
+// BeginEra notes that the log that was followed is no more, whatever epoch and
+// head the next answer has. The bootstrap that follows is of another one.
+func (c *Cache) BeginEra(ctx context.Context) error {
+	return c.writer.do(ctx, "begin era", func(t *tx) error {
+		t.state.Boot = nil
+		t.state.Mark++
+		return t.beginEra()
+	})
+}
+
+// beginEra makes everything cached so far replaceable. No number of another
+// log means anything: spans and tombstones go at once.
+func (t *tx) beginEra() error {
 	t.state.Floor = t.state.Mark
-	t.state.Boot.Sweep = true
-	t.state.Position, t.state.Epoch = 0, ""
+	t.state.Position, t.state.Epoch, t.state.Since, t.state.Proven = 0, "", 0, Proof{}
 	for _, query := range []string{
 		"delete from span",
 		"delete from tombstone",
@@ -138,12 +170,29 @@ func (c *Cache) FinishBootstrap(ctx context.Context) (Applied, error) {
 		if err := t.sweep(*b); err != nil {
 			return err
 		}
+		for _, id := range b.Pages {
+			if conv, err := t.conversation(id); err != nil {
+				return err
+			} else if conv != nil {
+				if err := t.dropSpans(conv.n, id); err != nil {
+					return err
+				}
+			}
+		}
+		if b.Sweep {
+			t.state.Since, t.state.Proven = b.Since, Proof{} // everything has been named
+		} else {
+			t.narrow(b.Since)
+		}
 		t.state.Position, t.state.Epoch, t.state.Boot = b.Head, b.Epoch, nil
 		t.applied.Everything, t.applied.Directory = true, true
 		return nil
 	})
 	if err != nil {
 		return applied, err
+	}
+	if c.Loaded() {
+		c.dropAside()
 	}
 	return applied, c.writer.pages(ctx, usualPages)
 }

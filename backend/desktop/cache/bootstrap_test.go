@@ -18,7 +18,7 @@ func put(t *testing.T, c *Cache, cursor string, changes ...chat.Change) {
 	t.Helper()
 	var rows []Row
 	for _, ch := range changes {
-		rows = append(rows, rowOf(ch))
+		rows = append(rows, RowOf(ch))
 	}
 	if _, err := c.PutBootstrap(t.Context(), rows, cursor); err != nil {
 		t.Fatal(err)
@@ -56,18 +56,23 @@ func TestBootstrapSweepsWhatWasNotNamed(t *testing.T) {
 		t.Fatalf("position %d of %s, conversations %s", pos, epoch, has(t, c))
 	}
 
+	// The answer to a command overtakes that of the bootstrap, which was made
+	// before it.
+	if _, err := c.PutRows(t.Context(), []Row{RowOf(w.conversation(4, 24, 1, nil))}); err != nil {
+		t.Fatal(err)
+	}
 	begin1(t, c, Bootstrap{Head: 20, Epoch: "e1", Sweep: true})
 	put(t, c, "", w.brand(1, 1), w.contact(1, 2, 1, "Ana"), w.conversation(1, 3, 1, nil))
-	if has(t, c) != "12" {
+	if has(t, c) != "124" {
 		t.Errorf("while it runs: %s, want the old rows too", has(t, c))
 	}
-	// An answer to a command, newer than the bootstrap's head, arrives meanwhile.
-	if _, err := c.PutRows(t.Context(), []Row{rowOf(w.conversation(3, 25, 1, nil))}); err != nil {
+	// Another one arrives meanwhile.
+	if _, err := c.PutRows(t.Context(), []Row{RowOf(w.conversation(3, 25, 1, nil))}); err != nil {
 		t.Fatal(err)
 	}
 	finish(t, c)
-	if pos, _ := c.Position(); pos != 20 || has(t, c) != "13" {
-		t.Errorf("position %d, conversations %s, want 20 and 13", pos, has(t, c))
+	if pos, _ := c.Position(); pos != 20 || has(t, c) != "134" {
+		t.Errorf("position %d, conversations %s, want 20 and 134", pos, has(t, c))
 	}
 	if s := dump(t, c); strings.Contains(s, "stale text") {
 		t.Errorf("the swept conversation's message is still there:\n%s", s)
@@ -153,7 +158,7 @@ func TestAnotherEpoch(t *testing.T) {
 	c, w := open(t, t.TempDir()), world{t}
 	begin1(t, c, Bootstrap{Head: 100, Epoch: "e1", Sweep: true})
 	put(t, c, "", w.contact(1, 90, 1, "New name"), w.conversation(1, 91, 1, nil), w.message(1, 1, 92, 1, "lost"),
-		w.message(1, 2, 93, 1, "lost"), w.conversation(2, 95, 1, nil), w.draft(1, 96, 1, "lost"))
+		w.message(1, 2, 93, 1, "lost"), w.conversation(2, 95, 1, nil), w.draft(1, 96, 1, "lost"), w.scheduled(1, 200, 97, 1, "lost"))
 	finish(t, c)
 	apply(t, c, w.change(chat.EntityConversation, conversationID(5).String(), 101, brandID(1), conversationID(5), nil))
 
@@ -176,7 +181,7 @@ func TestAccessPurges(t *testing.T) {
 	c, w := open(t, t.TempDir()), world{t}
 	apply(t, c, w.brand(1, 1), w.brand(2, 2), w.channel(1, 3), w.channel(2, 4), w.contact(1, 5, 1, "Ana Secret"), w.contact(2, 6, 2, "Bert"),
 		w.conversation(1, 7, 1, func(c *chat.Conversation) { c.Unread = 1 }), w.conversation(2, 8, 2, nil),
-		w.message(1, 1, 9, 1, "secret"), w.message(2, 1, 10, 2, "visible text"), w.draft(1, 11, 1, "secret draft"), w.message(3, 1, 12, 1, "secret, no conversation yet"))
+		w.message(1, 1, 9, 1, "secret"), w.message(2, 1, 10, 2, "visible text"), w.draft(1, 11, 1, "secret draft"), w.scheduled(1, 200, 11, 1, "secret, later"), w.message(3, 1, 12, 1, "secret, no conversation yet"))
 	outside, err := c.ConversationsOutside(t.Context(), chat.Access{Brands: []chat.BrandID{brandID(2)}},
 		[]chat.ConversationID{conversationID(1), conversationID(2), conversationID(8)})
 	if err != nil || len(outside) != 1 || outside[0] != conversationID(1) {
@@ -184,12 +189,12 @@ func TestAccessPurges(t *testing.T) {
 	}
 
 	a := apply(t, c, w.access(13, chat.Access{Member: memberID(1), Role: chat.RoleAgent, Brands: []chat.BrandID{brandID(2)}}),
-		w.conversation(1, 14, 1, nil), w.contact(1, 15, 1, "Ana Secret"), w.message(1, 2, 16, 1, "secret"), w.conversation(2, 17, 2, nil))
+		w.conversation(1, 14, 1, nil), w.contact(1, 15, 1, "Ana Secret"), w.message(1, 2, 16, 1, "secret"), w.scheduled(1, 201, 16, 1, "secret"), w.conversation(2, 17, 2, nil))
 	if a.Access == nil || !a.Everything {
 		t.Errorf("applied %+v", a)
 	}
 	// What was asked for before arrives after.
-	if _, err := c.PutRows(t.Context(), []Row{rowOf(w.conversation(1, 18, 1, nil)), rowOf(w.message(1, 1, 9, 1, "secret")), rowOf(w.channel(1, 20))}); err != nil {
+	if _, err := c.PutRows(t.Context(), []Row{RowOf(w.conversation(1, 18, 1, nil)), RowOf(w.message(1, 1, 9, 1, "secret")), RowOf(w.channel(1, 20))}); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := c.PutMessages(t.Context(), conversationID(1), 1, 1, 1, data(w.message(1, 1, 9, 1, "secret"))); chat.ErrorCode(err) != chat.CodeNotFound {
@@ -199,7 +204,7 @@ func TestAccessPurges(t *testing.T) {
 	if strings.Contains(strings.ToLower(s), "secret") || strings.Contains(s, brandID(1).String()) {
 		t.Errorf("something of the lost brand is left:\n%s", s)
 	}
-	if page, err := c.Conversations(t.Context(), ListQuery{Search: "secret"}); err != nil || len(page.Rows) != 0 {
+	if page, err := c.Find(t.Context(), FindQuery{Query: parse("secret")}); err != nil || len(page.Rows) != 0 {
 		t.Errorf("search finds %d rows, %v", len(page.Rows), err)
 	}
 	if has(t, c) != "2" || !strings.Contains(s, "visible text") {

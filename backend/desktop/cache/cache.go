@@ -15,7 +15,8 @@
 // history pages, bootstrap lines and command answers may arrive in any order
 // and any number of times. A packet is applied only at its own position, in
 // one transaction with the new position. What the member may no longer see
-// is gone in the transaction that says so. One goroutine writes; reads run
+// is out of sight with the transaction that says so, and its rows are removed
+// by and by. One goroutine writes; reads run
 // beside it on connections of their own and see only whole transactions.
 package cache
 
@@ -29,6 +30,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"parley/backend/chat"
 )
@@ -47,18 +49,27 @@ const damagedCache = "The cache was damaged."
 type Cache struct {
 	dir   string
 	log   *slog.Logger
+	disk  Disk
 	lock  *os.File
 	aside *SetAside
+	keys  *Local // whose key seals what the member has written
+	// opened is of it what this run has sealed or opened.
+	opened opened
 
 	writer *writer
 	read   *reader
+	find   *reader // of its own, so that a search never delays a list or a thread
 	state  atomic.Pointer[state]
 	names  atomic.Pointer[directory]
 
-	checked  atomic.Int64 // see NoteChecked
-	damage   sync.Once
-	onDamage func(error)
-	helpers  sync.WaitGroup // what onDamage runs in
+	checked   atomic.Int64 // see NoteChecked
+	unclean   atomic.Bool  // it was not closed last time
+	damage    sync.Once
+	onDamage  func(error)
+	tailTime  time.Duration
+	hurried   atomic.Bool // a search has left out some of what is not indexed
+	onIndexed func()
+	helpers   sync.WaitGroup // what onDamage runs in
 }
 
 // Open opens the cache in dir, making both where they are missing. A file that
@@ -73,7 +84,7 @@ func Open(dir string, opts Options) (*Cache, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open cache: %w", err)
 	}
-	c := &Cache{dir: dir, log: log, lock: lock, onDamage: opts.OnDamage}
+	c := &Cache{dir: dir, log: log, disk: opts.Disk, keys: opts.Keys, lock: lock, onDamage: opts.OnDamage, onIndexed: opts.OnIndexed, tailTime: tailTime}
 	if err := c.open(); err != nil {
 		return nil, fmt.Errorf("open cache: %w", errors.Join(err, c.Close()))
 	}
@@ -88,6 +99,9 @@ func (c *Cache) open() error {
 	}
 	if reason == "" {
 		if err = c.start(path); !IsDamaged(err) {
+			if err == nil && c.Loaded() {
+				c.dropAside() // where a crash or an error kept it
+			}
 			return err
 		}
 		reason = damagedCache // where only what the writer reads first shows it
@@ -106,15 +120,21 @@ func (c *Cache) start(path string) (err error) {
 	if c.writer, err = openWriter(path, c); err != nil {
 		return err
 	}
-	c.read, err = openReader(path)
+	if c.read, err = openReader(path, readers); err != nil {
+		return err
+	}
+	c.read.plan = steady
+	c.find, err = openReader(path, finders)
 	return err
 }
 
 // Close waits for the write under way and closes the files.
 func (c *Cache) Close() error {
 	var errs []error
-	if c.read != nil {
-		errs = append(errs, c.read.db.Close())
+	for _, r := range []*reader{c.read, c.find} {
+		if r != nil {
+			errs = append(errs, r.db.Close())
+		}
 	}
 	if c.writer != nil {
 		errs = append(errs, c.writer.close())
@@ -156,6 +176,11 @@ func (c *Cache) Position() (position int64, epoch string) {
 	s := c.state.Load()
 	return s.Position, s.Epoch
 }
+
+// Era tells one change log from the next: it changes when what was cached turns
+// out to be of another log, of another epoch or put back under the same one.
+// Versions of different eras cannot be compared.
+func (c *Cache) Era() int64 { return c.state.Load().Floor }
 
 // Access is what the member may see, as last told; false before that.
 func (c *Cache) Access() (chat.Access, bool) {
@@ -236,6 +261,28 @@ func setAside(dir, reason string) (*SetAside, error) {
 		return nil, unavailable(fmt.Errorf("set aside: %w", err))
 	}
 	return &SetAside{Reason: reason, Kept: to}, nil
+}
+
+// dropAside deletes what was set aside: it is a copy of everything, of no use
+// once the cache is loaded anew, and must not outlive the right to read it. One
+// that cannot be deleted goes when the cache is loaded, or opened again.
+func (c *Cache) dropAside() {
+	if err := remove(c.dir, asideFile); err != nil {
+		c.log.Warn("delete cache that was set aside", "error", err)
+	}
+}
+
+func (c *Cache) path() string { return filepath.Join(c.dir, cacheFile) }
+
+// besides is how much lies beside the file: its log, and what was set aside.
+func (c *Cache) besides() (sum int64) {
+	aside := filepath.Join(c.dir, asideFile)
+	for _, path := range []string{c.path() + "-wal", aside, aside + "-wal"} {
+		if info, err := os.Stat(path); err == nil {
+			sum += info.Size()
+		}
+	}
+	return sum
 }
 
 func exists(path string) bool {

@@ -2,30 +2,37 @@ package cache
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 
 	"parley/backend/chat"
 )
 
 // Drafts gives the member's drafts as the server has them, by conversation;
-// emptied ones are not among them.
+// emptied ones, and those that cannot be opened now, are not among them.
 func (c *Cache) Drafts(ctx context.Context) (map[chat.ConversationID]json.RawMessage, error) {
-	type draft struct {
-		id   chat.ConversationID
-		data json.RawMessage
-	}
-	all, err := list(ctx, c, "read drafts", "select c.id, d.data from draft d join conversation c on c.n = d.conversation where d.text <> ''", nil,
-		func(rows *sql.Rows) (d draft, err error) {
-			err = rows.Scan(&d.id, (*[]byte)(&d.data))
-			return d, err
-		})
+	all, err := list(ctx, c, "read drafts", "select 'draft', c.id, d.data from draft d join conversation c on c.n = d.conversation where d.filled"+c.seen("c.brand"), nil, scanOwn)
 	if err != nil {
 		return nil, err
 	}
 	out := make(map[chat.ConversationID]json.RawMessage, len(all))
-	for _, d := range all {
-		out[d.id] = d.data
+	for _, o := range all {
+		if data, ok := c.openOwn(o.row(), o.stored); ok {
+			out[o.id] = data
+		}
 	}
 	return out, nil
+}
+
+// Draft gives the member's draft of a conversation as the server has it. One
+// that is there and cannot be opened now is CodeUnavailable.
+func (c *Cache) Draft(ctx context.Context, id chat.ConversationID) (json.RawMessage, error) {
+	stored, err := raw(ctx, c, "draft", "select data from draft where conversation = (select n from conversation where id = ?"+c.seen("brand")+")", id)
+	if err != nil {
+		return nil, err
+	}
+	data, ok := c.openOwn(draftOf(id), stored)
+	if !ok {
+		return nil, errSealed
+	}
+	return data, nil
 }

@@ -2,6 +2,9 @@ package cache
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
+	"sync"
 	"testing"
 
 	"parley/backend/chat"
@@ -104,6 +107,65 @@ func fill(t testing.TB, c *Cache, set *demo.Set) {
 	}
 }
 
+// made keeps what many tests begin with, for as long as the test program runs,
+// as it is slow to make under the race detector.
+var made struct {
+	sync.Mutex
+	sets   map[size]*demo.Set // they never change
+	caches map[size][]byte    // the files of closed caches, filled
+}
+
+// size is how many conversations and messages there are in a demo set.
+type size struct{ conversations, messages int }
+
 func testSet(conversations, messages int) *demo.Set {
-	return demo.Generate(demo.Options{Conversations: conversations, Messages: messages, Seed: 1, Now: testNow})
+	made.Lock()
+	defer made.Unlock()
+	n := size{conversations, messages}
+	if made.sets[n] == nil {
+		if made.sets == nil {
+			made.sets = map[size]*demo.Set{}
+		}
+		made.sets[n] = demo.Generate(demo.Options{Conversations: conversations, Messages: messages, Seed: 1, Now: testNow})
+	}
+	return made.sets[n]
+}
+
+// stock puts a closed cache with a demo set, as fill makes it, into a folder.
+func stock(t testing.TB, dir string, conversations, messages int) *demo.Set {
+	t.Helper()
+	set := testSet(conversations, messages)
+	made.Lock()
+	defer made.Unlock()
+	n := size{conversations, messages}
+	if made.caches[n] == nil {
+		c, err := Open(t.TempDir(), Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		fill(t, c, set)
+		if err := c.Close(); err != nil {
+			t.Fatal(err)
+		}
+		content, err := os.ReadFile(filepath.Join(c.dir, cacheFile))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if made.caches == nil {
+			made.caches = map[size][]byte{}
+		}
+		made.caches[n] = content
+	}
+	if err := os.WriteFile(filepath.Join(dir, cacheFile), made.caches[n], 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// stocked is an open cache with a demo set.
+func stocked(t testing.TB, conversations, messages int) (*Cache, *demo.Set) {
+	t.Helper()
+	dir := t.TempDir()
+	set := stock(t, dir, conversations, messages)
+	return open(t, dir), set
 }

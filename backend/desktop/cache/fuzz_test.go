@@ -43,7 +43,7 @@ func FuzzApply(f *testing.F) {
 				t.Fatalf("thread: %v", err)
 			}
 		}
-		if _, err := c.Conversations(t.Context(), ListQuery{Search: string(data), Limit: 200}); err != nil {
+		if _, err := c.Find(t.Context(), FindQuery{Query: parse(string(data)), Limit: 200}); err != nil {
 			t.Fatalf("search: %v", err)
 		}
 		if _, err := c.Counts(t.Context(), chat.BrandID{}, chat.MemberID{}); err != nil {

@@ -40,18 +40,14 @@ func quickLists(q Quick) (quickList, bool) {
 // come in one number. They count brands, channels and members: a few hundred.
 const (
 	refBits    = 20
-	rowColumns = "c.id, (c.brand << 40) | (coalesce(c.channel, 0) << 20) | coalesce(c.assignee, 0), c.label, c.data, d.text"
-	rowTables  = "left join draft d on d.conversation = c.n"
+	rowColumns = "c.id, (c.brand << 40) | (coalesce(c.channel, 0) << 20) | coalesce(c.assignee, 0), c.label, c.data, d.data"
+	rowTables  = "left join draft d on d.conversation = c.n and d.filled"
 )
 
 // Conversations gives one page of a list, newest first unless Oldest.
 func (c *Cache) Conversations(ctx context.Context, q ListQuery) (ListPage, error) {
 	limit := pageLimit(q.Limit)
-	match, searching := searchQuery(q.Search)
-	if searching && match == "" {
-		return ListPage{}, nil // nothing that could be found, like "?!"
-	}
-	query, args, err := c.listQuery(q, limit, match, func() (bool, error) { return c.manyMatch(ctx, match) })
+	query, args, err := c.listQuery(q, limit)
 	if err != nil {
 		return ListPage{}, err
 	}
@@ -67,16 +63,17 @@ func (c *Cache) page(ctx context.Context, query string, args []any, limit int) (
 	if ctx, err = begin(ctx); err != nil {
 		return page, err
 	}
-	stmt, err := c.read.stmt(ctx, query)
-	if err != nil {
-		return page, err
-	}
-	rows, err := stmt.QueryContext(ctx, args...)
+	return c.pageOf(ctx, c.read, query, args, limit)
+}
+
+// pageOf reads one page of rows on a pool of its own.
+func (c *Cache) pageOf(ctx context.Context, from *reader, query string, args []any, limit int) (page ListPage, err error) {
+	rows, err := from.query(ctx, query, args...)
 	if err != nil {
 		return page, err
 	}
 	defer rows.Close()
-	scan := rowScanner{names: c.names.Load()}
+	scan := rowScanner{cache: c, names: c.names.Load()}
 	page.Rows = make([]ListRow, 0, limit)
 	for rows.Next() {
 		if len(page.Rows) == limit { // one more than asked for: there is a next page
@@ -99,9 +96,8 @@ func pageLimit(n int) int {
 	return min(n, MaxPage)
 }
 
-// listQuery writes the SQL of a page; it asks for one row more than the page
-// holds, to know whether another follows.
-func (c *Cache) listQuery(q ListQuery, limit int, match string, many func() (bool, error)) (string, []any, error) {
+// listQuery writes the SQL of a page.
+func (c *Cache) listQuery(q ListQuery, limit int) (string, []any, error) {
 	l, ok := quickLists(q.Quick)
 	if !ok {
 		return "", nil, chat.Invalid("quick", "There is no list %q.", string(q.Quick))
@@ -116,25 +112,19 @@ func (c *Cache) listQuery(q ListQuery, limit int, match string, many func() (boo
 		where += " and c.brand = ?"
 		args = append(args, refs[q.Brand])
 	}
-	if match != "" {
-		lots, err := many()
-		if err != nil {
-			return "", nil, err
-		}
-		// Few: look their conversations up and sort those. Many: go down the
-		// list and take those that match; the page is soon full.
-		if !lots {
-			index = "conversation_contact"
-		}
-		where += " and c.contact in (select rowid from contact_fts where contact_fts match ?)"
-		args = append(args, match)
-	}
+	where += c.seen("c.brand")
+	return pageQuery(index, where, args, q.Oldest, q.Cursor, limit)
+}
+
+// pageQuery asks for one row more than the page holds, to know whether another
+// page follows.
+func pageQuery(index, where string, args []any, oldest bool, at string, limit int) (string, []any, error) {
 	order, than := "desc", "<"
-	if q.Oldest {
+	if oldest {
 		order, than = "asc", ">"
 	}
-	if q.Cursor != "" {
-		at, id, err := parseCursor(q.Cursor)
+	if at != "" {
+		at, id, err := parseCursor(at)
 		if err != nil {
 			return "", nil, err
 		}
@@ -149,6 +139,7 @@ func (c *Cache) listQuery(q ListQuery, limit int, match string, many func() (boo
 // rowScanner reads list rows. The JSON of all rows lies in one piece of
 // memory: a page costs few allocations.
 type rowScanner struct {
+	cache *Cache
 	names *directory
 	slab  slab
 }
@@ -165,8 +156,23 @@ func (s *rowScanner) row(rows *sql.Rows) (row ListRow, err error) {
 	row.Brand = s.names.ids[refs>>(2*refBits)]
 	row.ChannelKind = s.names.channels[refs>>refBits&mask]
 	row.AssigneeName = s.names.members[refs&mask]
-	row.Draft = string(draft)
+	row.Draft = s.draft(row.ID, draft)
 	return row, nil
+}
+
+// draft gives the words of a draft, "" for none, or none that can be opened now.
+func (s *rowScanner) draft(of chat.ConversationID, stored []byte) string {
+	if len(stored) == 0 {
+		return ""
+	}
+	data, ok := s.cache.openOwn(draftOf(of), stored)
+	var d struct {
+		Text string `json:"text"`
+	}
+	if !ok || json.Unmarshal(data, &d) != nil {
+		return ""
+	}
+	return d.Text
 }
 
 // slab keeps copies of many small pieces in few big ones.
@@ -183,7 +189,7 @@ func (s *slab) keep(data []byte) []byte {
 
 // Row gives the list row of one conversation.
 func (c *Cache) Row(ctx context.Context, id chat.ConversationID) (ListRow, error) {
-	page, err := c.page(ctx, "select "+rowColumns+" from conversation c "+rowTables+" where c.id = ? and c.shown = 1", []any{id}, 1)
+	page, err := c.page(ctx, "select "+rowColumns+" from conversation c "+rowTables+" where c.id = ? and c.shown = 1"+c.seen("c.brand"), []any{id}, 1)
 	if err == nil && len(page.Rows) == 0 {
 		err = chat.Errorf(chat.CodeNotFound, "This conversation is not here.")
 	}
@@ -191,14 +197,6 @@ func (c *Cache) Row(ctx context.Context, id chat.ConversationID) (ListRow, error
 		return ListRow{}, fmt.Errorf("read row: %w", c.noteDamage(unavailable(err)))
 	}
 	return page.Rows[0], nil
-}
-
-// manyMatches is from how many matching contacts on a search goes down the list.
-const manyMatches = 2000
-
-func (c *Cache) manyMatch(ctx context.Context, match string) (bool, error) {
-	n, err := single[int64](ctx, c, "search", "select count(*) from (select 1 from contact_fts where contact_fts match ? limit ?)", match, manyMatches)
-	return n == manyMatches, err
 }
 
 // cursor names the last row of a page by what lists are sorted by.

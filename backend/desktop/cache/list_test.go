@@ -36,8 +36,7 @@ func wanted(q Quick, c chat.Conversation, me chat.MemberID) bool {
 // filled gives a cache with a demo set and the set's conversations, newest first.
 func filled(t *testing.T) (*Cache, *demo.Set, []chat.Conversation) {
 	t.Helper()
-	c, set := open(t, t.TempDir()), testSet(400, 3000)
-	fill(t, c, set)
+	c, set := stocked(t, 400, 3000)
 	var all []chat.Conversation
 	for th := range set.Conversations() {
 		all = append(all, th.Conversation)
@@ -172,7 +171,7 @@ func TestNoListScansOrSorts(t *testing.T) {
 			for _, oldest := range []bool{false, true} {
 				for _, cur := range []string{"", next} {
 					q := ListQuery{Brand: brand, Quick: quick, Oldest: oldest, Me: set.Members[3].ID, Cursor: cur}
-					query, args, err := c.listQuery(q, 50, "", nil)
+					query, args, err := c.listQuery(q, 50)
 					if err != nil {
 						t.Fatal(err)
 					}
@@ -183,9 +182,9 @@ func TestNoListScansOrSorts(t *testing.T) {
 		}
 	}
 	for _, index := range []string{"conversation USING INDEX sqlite_autoindex_conversation_1", "SEARCH s USING PRIMARY KEY", "SEARCH m USING INTEGER PRIMARY KEY"} {
-		checkPlan(t, db, index, threadQuery, all[0].ID, "", 0, 50)
+		checkPlan(t, db, index, fmt.Sprintf(threadQuery, ""), all[0].ID, "", 0, 50)
 	}
-	checkPlan(t, db, "count_unread", countQuery)
+	checkPlan(t, db, "count_unread", fmt.Sprintf(countQuery, ""))
 }
 
 // readOnly is the cache's file on a connection of the test's own.
@@ -255,7 +254,7 @@ func TestSearchFindsPeople(t *testing.T) {
 		"o’neill": "7", "sian": "7", "lukasz": "8", "quoted": "8", `"quoted" and`: "8", "*": "", "?!": "", "only": "9", "mail.example": "9", "example": "179",
 		"label:anna": "", "NEAR(a b)": "",
 	} {
-		page, err := c.Conversations(t.Context(), ListQuery{Search: typed})
+		page, err := c.Find(t.Context(), FindQuery{Query: parse(typed)})
 		if err != nil {
 			t.Errorf("%q: %v", typed, err)
 			continue
@@ -270,47 +269,8 @@ func TestSearchFindsPeople(t *testing.T) {
 		}
 	}
 	apply(t, c, w.contact(1, 90, 1, "Renamed"))
-	if page, err := c.Conversations(t.Context(), ListQuery{Search: "müller"}); err != nil || len(page.Rows) != 0 {
+	if page, err := c.Find(t.Context(), FindQuery{Query: parse("müller")}); err != nil || len(page.Rows) != 0 {
 		t.Errorf("the old name still finds %d, %v", len(page.Rows), err)
-	}
-}
-
-// TestSearchOfManyAndFewAgree forces both ways of searching and compares.
-func TestSearchOfManyAndFewAgree(t *testing.T) {
-	c, set, _ := filled(t)
-	match, _ := searchQuery("example")
-	for _, quick := range allQuick {
-		for _, brand := range []chat.BrandID{{}, set.Brands[0].ID} {
-			var got [2][]chat.ConversationID
-			for i, lots := range []bool{false, true} {
-				query, args, err := c.listQuery(ListQuery{Brand: brand, Quick: quick, Me: set.Members[3].ID}, 150, match, func() (bool, error) { return lots, nil })
-				if err != nil {
-					t.Fatal(err)
-				}
-				page, err := c.page(t.Context(), query, args, 150)
-				if err != nil {
-					t.Fatal(err)
-				}
-				for _, r := range page.Rows {
-					got[i] = append(got[i], r.ID)
-				}
-			}
-			if len(got[0]) == 0 || !slices.Equal(got[0], got[1]) {
-				t.Errorf("%s of %q: %d and %d rows", quick, brand, len(got[0]), len(got[1]))
-			}
-		}
-	}
-	var want []chat.ConversationID
-	for th := range set.Conversations() {
-		if strings.Contains(th.Contact.Email, "@mail.") {
-			want = append(want, th.Conversation.ID)
-		}
-	}
-	got := pages(t, c, ListQuery{Search: "mail", Limit: 20})
-	slices.SortFunc(want, func(a, b chat.ConversationID) int { return slices.Compare(a[:], b[:]) })
-	slices.SortFunc(got, func(a, b chat.ConversationID) int { return slices.Compare(a[:], b[:]) })
-	if !slices.Equal(got, want) {
-		t.Errorf("by domain: %d found, want %d", len(got), len(want))
 	}
 }
 

@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"parley/backend/chat"
 )
@@ -33,7 +34,9 @@ var migrationFiles embed.FS
 type Local struct {
 	path string
 	db   *sql.DB
+	disk Disk
 	lock *os.File
+	seal sealing
 }
 
 // OpenLocal opens what only this machine knows, making the folder and the file
@@ -42,7 +45,10 @@ type Local struct {
 // A file that is damaged, of another program or of a newer version is refused
 // with a sentence and left exactly as it is: it may hold the only copy of
 // something a person wrote.
-func OpenLocal(dir string) (*Local, error) {
+func OpenLocal(dir string) (*Local, error) { return OpenLocalOn(nil, dir) }
+
+// OpenLocalOn is OpenLocal on a disk that is watched.
+func OpenLocalOn(disk Disk, dir string) (*Local, error) {
 	lock, err := lockFolder(dir, "local.lock")
 	if err != nil {
 		return nil, fmt.Errorf("open local data: %w", err)
@@ -52,7 +58,14 @@ func OpenLocal(dir string) (*Local, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open local data: %w", errors.Join(err, lock.Close()))
 	}
-	return &Local{path: path, db: db, lock: lock}, nil
+	l := &Local{path: path, db: db, disk: disk, lock: lock, seal: sealing{written: map[string]string{}}}
+	if l.seal.with, err = loadSealer(db); err == nil {
+		err = l.sweepOwed(context.Background())
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open local data: %w", errors.Join(l.failed(err), l.Close()))
+	}
+	return l, nil
 }
 
 func openLocal(path string) (*sql.DB, error) {
@@ -68,7 +81,7 @@ func openLocal(path string) (*sql.DB, error) {
 	}
 	// One connection: writes are few, and a read sees what was just written.
 	db, err := sql.Open("sqlite3", dsn(path, "_journal_mode", "WAL", "_synchronous", "FULL", "_busy_timeout", "5000",
-		"_txlock", "immediate", "_foreign_keys", "1", "_secure_delete", "FAST"))
+		"_txlock", "immediate", "_foreign_keys", "1", "_secure_delete", "FAST", "_stmt_cache_size", "32"))
 	if err != nil {
 		return nil, err
 	}
@@ -175,8 +188,8 @@ func checkLocal(path string, newest int) error {
 }
 
 func damagedLocal(path string, cause error) error {
-	return &chat.Error{Code: chat.CodeConflict, Cause: cause, Message: "The file " + path +
-		" is damaged. It was left as it is, because it may hold messages you have not sent. Restore it from a backup, or move it away to start empty."}
+	return &chat.Error{Code: chat.CodeConflict, Cause: errors.Join(errDamaged, cause), Message: "The file " + path +
+		" is damaged. It was left as it is, because it may hold messages you have not sent. Restore it from a backup, or set it aside to start empty."}
 }
 
 func foreignLocal(path string) error {
@@ -262,16 +275,37 @@ func copyFile(from, to string) (err error) {
 	return errors.Join(err, out.Close())
 }
 
-// write runs a durable write.
+// write runs a durable write. Texts are sealed for one key throughout.
 func (l *Local) write(ctx context.Context, op string, fn func(*sql.Tx) error) error {
+	l.seal.mu.RLock()
+	defer l.seal.mu.RUnlock()
+	var noted map[string]string
+	err := l.commit(ctx, op, func(tx *sql.Tx) error {
+		noted = l.seal.notes()
+		return fn(tx)
+	})
+	if err != nil && noted != nil {
+		l.seal.renote(noted) // what is not in the file was not written
+	}
+	return err
+}
+
+func (l *Local) commit(ctx context.Context, op string, fn func(*sql.Tx) error) error {
 	// Once begun it is finished: a half-given answer would leave the caller
 	// not knowing whether the text is safe.
 	if err := ctx.Err(); err != nil {
 		return fmt.Errorf("%s: %w", op, err)
 	}
-	if err := inTx(context.WithoutCancel(ctx), l.db, fn); err != nil {
+	err := inTx(context.WithoutCancel(ctx), l.db, func(tx *sql.Tx) error {
+		if err := fn(tx); err != nil {
+			return err
+		}
+		return l.disk.before(l.path, op)
+	})
+	if err != nil {
 		return fmt.Errorf("%s: %w", op, l.failed(err))
 	}
+	l.disk.after(l.path, op)
 	return nil
 }
 
@@ -303,36 +337,56 @@ type Draft struct {
 	Comment      bool
 	UpdatedAt    chat.Time
 	Synced       bool // the server has it too
+	// Base is how far the log of Epoch was known when it was begun.
+	Base  int64
+	Epoch string
+
+	sealed bool // and could not be opened
 }
 
 const draftColumns = "conversation, text, comment, updated_at, synced"
 
-func scanDraft(rows *sql.Rows) (d Draft, err error) {
-	err = rows.Scan(&d.Conversation, &d.Text, &d.Comment, &d.UpdatedAt, &d.Synced)
-	return d, err
+func (l *Local) drafts(ctx context.Context, op, where string, args ...any) ([]Draft, error) {
+	l.seal.mu.RLock()
+	defer l.seal.mu.RUnlock()
+	all, err := readLocal(ctx, l, op, "select "+draftColumns+", base, epoch from draft "+where, args, func(rows *sql.Rows) (d Draft, err error) {
+		err = rows.Scan(&d.Conversation, &d.Text, &d.Comment, &d.UpdatedAt, &d.Synced, &d.Base, &d.Epoch)
+		d.Text, d.sealed = l.read(draftRow(d.Conversation), d.Text)
+		return d, err
+	})
+	return slices.DeleteFunc(all, func(d Draft) bool { return d.sealed }), err
 }
 
 // PutDraft keeps a draft, replacing the conversation's earlier one.
 func (l *Local) PutDraft(ctx context.Context, d Draft) error {
-	return l.write(ctx, "keep draft", func(tx *sql.Tx) error {
-		_, err := tx.Exec("insert or replace into draft ("+draftColumns+") values (?, ?, ?, ?, ?)",
-			d.Conversation, d.Text, d.Comment, int64(d.UpdatedAt), d.Synced)
+	return l.write(ctx, "keep draft", func(tx *sql.Tx) error { return l.putDraft(tx, d) })
+}
+
+func (l *Local) putDraft(tx *sql.Tx, d Draft) error {
+	if err := l.makeRoom(tx, d.Conversation); err != nil {
 		return err
-	})
+	}
+	text, err := l.put(draftRow(d.Conversation), d.Text)
+	if err != nil {
+		return err
+	}
+	_, err = tx.Exec("insert or replace into draft ("+draftColumns+", base, epoch) values (?, ?, ?, ?, ?, ?, ?)",
+		d.Conversation, text, d.Comment, int64(d.UpdatedAt), d.Synced, d.Base, d.Epoch)
+	return err
 }
 
 // Draft gives a conversation's draft; false if there is none.
 func (l *Local) Draft(ctx context.Context, conversation chat.ConversationID) (Draft, bool, error) {
-	all, err := readLocal(ctx, l, "read draft", "select "+draftColumns+" from draft where conversation = ?", []any{conversation}, scanDraft)
+	all, err := l.drafts(ctx, "read draft", "where conversation = ?", conversation)
 	if err != nil || len(all) == 0 {
 		return Draft{}, false, err
 	}
 	return all[0], true, nil
 }
 
-// Drafts gives all drafts, newest first.
+// Drafts gives all drafts that can be read, newest first.
 func (l *Local) Drafts(ctx context.Context) ([]Draft, error) {
-	return readLocal(ctx, l, "read drafts", "select "+draftColumns+" from draft order by updated_at desc", nil, scanDraft)
+	return l.drafts(ctx, "read drafts", "order by updated_at desc")
 }
 
 // MarkDraftSynced notes that the server has the draft, unless it has changed
@@ -346,10 +400,13 @@ func (l *Local) MarkDraftSynced(ctx context.Context, conversation chat.Conversat
 
 // DropDraft forgets a conversation's draft.
 func (l *Local) DropDraft(ctx context.Context, conversation chat.ConversationID) error {
-	return l.write(ctx, "drop draft", func(tx *sql.Tx) error { return dropDraft(tx, conversation) })
+	return l.write(ctx, "drop draft", func(tx *sql.Tx) error { return l.dropDraft(tx, conversation) })
 }
 
-func dropDraft(tx *sql.Tx, conversation chat.ConversationID) error {
+func (l *Local) dropDraft(tx *sql.Tx, conversation chat.ConversationID) error {
+	if err := l.makeRoom(tx, conversation); err != nil {
+		return err
+	}
 	_, err := tx.Exec("delete from draft where conversation = ?", conversation)
 	return err
 }

@@ -49,6 +49,12 @@ func child(what, dir string) error {
 		return writeForEver(dir)
 	case "apply for ever":
 		return applyForEver(dir)
+	case "prune":
+		return pruneAloud(dir)
+	case "seal":
+		return sealAloud(dir)
+	case "purge":
+		return purgeAloud(dir)
 	}
 	return errors.New("unknown task " + what)
 }
@@ -120,14 +126,7 @@ func write(t *testing.T, path string, data []byte) {
 // usedCache leaves a closed cache with some rows in dir.
 func usedCache(t *testing.T, dir string) {
 	t.Helper()
-	c, err := Open(dir, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	fill(t, c, testSet(100, 2000))
-	if err := c.Close(); err != nil {
-		t.Fatal(err)
-	}
+	stock(t, dir, 100, 2000)
 }
 
 func TestUnusableCacheIsSetAside(t *testing.T) {
@@ -387,11 +386,8 @@ func TestFreedPagesGoBack(t *testing.T) {
 	if _, err := c.Apply(t.Context(), pos, pos+1, []chat.Change{world{t}.access(pos+1, chat.Access{Revoked: true})}); err != nil {
 		t.Fatal(err)
 	}
-	for c.writer.tidy(t.Context()) {
-	}
-	if left := onDisk(t, c); left > full/4 {
-		t.Errorf("%d bytes are left of %d", left, full)
-	}
+	purged(t, c)
+	until(t, "three quarters have gone back", func() bool { return onDisk(t, c) <= full/4 })
 }
 
 // onDisk is how much a cache takes with its log, bytes.
@@ -467,4 +463,67 @@ func readAll(t *testing.T, path string) []byte {
 		t.Fatal(err)
 	}
 	return data
+}
+
+// TestWhatWasSetAsideIsACopyOfEverything: it goes when it is of no use any more,
+// and with the right to read it.
+func TestWhatWasSetAsideIsACopyOfEverything(t *testing.T) {
+	w := world{t}
+	aside := func(t *testing.T) (c *Cache, path string) {
+		t.Helper()
+		dir := t.TempDir()
+		c, err := Open(dir, Options{})
+		must(t, err)
+		apply(t, c, w.brand(1, 1), w.brand(2, 2), w.contact(2, 3, 2, "Bob"), w.conversation(2, 4, 2, nil), w.message(2, 1, 5, 2, "secret"))
+		must(t, c.writer.do(t.Context(), "another version", func(x *tx) error {
+			_, err := x.exec("update meta set value = 'older' where key = 'schema'")
+			return err
+		}))
+		must(t, c.Close())
+		c, err = Open(dir, Options{}) // closed by whom it is given to
+		must(t, err)
+		path = filepath.Join(dir, asideFile)
+		if c.SetAside() == nil || !exists(path) {
+			t.Fatal("not set aside")
+		}
+		info, err := os.Stat(path)
+		must(t, err)
+		if size, err := c.Size(t.Context()); err != nil || size.File < info.Size()+size.Used {
+			t.Errorf("%d bytes lie aside, and the cache says that it takes %d: %v", info.Size(), size.File, err)
+		}
+		return c, path
+	}
+	t.Run("loaded", func(t *testing.T) {
+		c, path := aside(t)
+		begin1(t, c, Bootstrap{Head: 9, Epoch: "e", Sweep: true})
+		put(t, c, "", w.brand(1, 1))
+		if !exists(path) {
+			t.Error("gone before the cache is loaded anew")
+		}
+		finish(t, c)
+		if exists(path) {
+			t.Error("it is there beside the cache that was loaded")
+		}
+		must(t, c.Close())
+	})
+	t.Run("access", func(t *testing.T) {
+		c, path := aside(t)
+		apply(t, c, w.access(9, chat.Access{Brands: []chat.BrandID{brandID(1)}}))
+		if exists(path) {
+			t.Error("it is there after access was lost")
+		}
+		must(t, c.Close())
+	})
+	t.Run("crash", func(t *testing.T) {
+		c, path := aside(t)
+		begin1(t, c, Bootstrap{Head: 9, Epoch: "e", Sweep: true})
+		finish(t, c)
+		must(t, os.WriteFile(path, []byte("secret"), 0o600)) // as if it had not been deleted
+		must(t, c.Close())
+		if c, err := Open(filepath.Dir(path), Options{}); err != nil || exists(path) {
+			t.Errorf("it is there at the next opening, %v", err)
+		} else {
+			must(t, c.Close())
+		}
+	})
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"parley/backend/chat"
 )
@@ -35,16 +36,21 @@ type Entry struct {
 	Attempts     int
 	NextAt       chat.Time // not before
 	ElapsedMS    int64     // how long it has waited
+	SendAt       chat.Time // when the server is to send it, by this machine's clock; zero: when it has it
+
+	sealed bool // and could not be opened
 }
 
-const entryColumns = "n, id, conversation, kind, body, entity, seen, created_at, state, problem, attempts, next_at, elapsed_ms"
+const entryColumns = "n, id, conversation, kind, body, entity, seen, created_at, state, problem, attempts, next_at, elapsed_ms, send_at"
 
-func scanEntry(rows *sql.Rows) (e Entry, err error) {
+func (l *Local) scanEntry(rows *sql.Rows) (e Entry, err error) {
 	var problem []byte
-	err = rows.Scan(&e.N, &e.ID, &e.Conversation, &e.Kind, (*[]byte)(&e.Body), &e.Entity, &e.Seen, &e.CreatedAt, &e.State, &problem, &e.Attempts, &e.NextAt, &e.ElapsedMS)
+	err = rows.Scan(&e.N, &e.ID, &e.Conversation, &e.Kind, (*[]byte)(&e.Body), &e.Entity, &e.Seen, &e.CreatedAt, &e.State, &problem, &e.Attempts, &e.NextAt, &e.ElapsedMS, &e.SendAt)
 	if problem != nil {
 		e.Problem = problem
 	}
+	body, sealed := l.read(outboxRow(e.ID), string(e.Body))
+	e.Body, e.sealed = json.RawMessage(body), sealed
 	return e, err
 }
 
@@ -54,10 +60,13 @@ func (l *Local) Enqueue(ctx context.Context, e Entry) (Entry, error) {
 	return l.enqueue(ctx, e, func(*sql.Tx) error { return nil })
 }
 
-// EnqueueSend is Enqueue for what was in the composer: the conversation's
-// draft goes in the same transaction.
+// EnqueueSend is Enqueue for what was in the composer: the conversation's draft
+// is empty from the same transaction on. An earlier state of it may be on the
+// server, where it goes only when the text is accepted: that must not come back.
 func (l *Local) EnqueueSend(ctx context.Context, e Entry) (Entry, error) {
-	return l.enqueue(ctx, e, func(tx *sql.Tx) error { return dropDraft(tx, e.Conversation) })
+	return l.enqueue(ctx, e, func(tx *sql.Tx) error {
+		return l.putDraft(tx, Draft{Conversation: e.Conversation, UpdatedAt: e.CreatedAt})
+	})
 }
 
 // EnqueueLatest is Enqueue for what only counts in its newest form, such as a
@@ -69,22 +78,41 @@ func (l *Local) EnqueueLatest(ctx context.Context, e Entry) (Entry, error) {
 	})
 }
 
+// EnqueueRefused puts a text into the outbox that is not to go out before a
+// person has said so, with the reason in its Problem.
+func (l *Local) EnqueueRefused(ctx context.Context, e Entry) (Entry, error) {
+	problem := e.Problem
+	err := l.write(ctx, "enqueue", func(tx *sql.Tx) (err error) {
+		if e, err = l.insertEntry(tx, e, nil); err != nil {
+			return err
+		}
+		e.State, e.Problem = StateRefused, problem
+		_, err = tx.Exec("update outbox set state = ?, problem = ? where n = ?", string(e.State), string(problem), e.N)
+		return err
+	})
+	return e, err
+}
+
 func (l *Local) enqueue(ctx context.Context, e Entry, before func(*sql.Tx) error) (Entry, error) {
 	err := l.write(ctx, "enqueue", func(tx *sql.Tx) (err error) {
 		if err := before(tx); err != nil {
 			return err
 		}
-		e, err = insertEntry(tx, e, nil)
+		e, err = l.insertEntry(tx, e, nil)
 		return err
 	})
 	return e, err
 }
 
 // insertEntry inserts with a given place in the line, or at its end.
-func insertEntry(tx *sql.Tx, e Entry, n any) (Entry, error) {
+func (l *Local) insertEntry(tx *sql.Tx, e Entry, n any) (Entry, error) {
 	e.State, e.Problem = StateQueued, nil
-	res, err := tx.Exec("insert into outbox ("+entryColumns+") values (?, ?, ?, ?, ?, ?, ?, ?, ?, null, ?, ?, ?)",
-		n, e.ID, e.Conversation, e.Kind, string(e.Body), e.Entity, e.Seen, int64(e.CreatedAt), string(e.State), e.Attempts, int64(e.NextAt), e.ElapsedMS)
+	body, err := l.put(outboxRow(e.ID), string(e.Body))
+	if err != nil {
+		return e, err
+	}
+	res, err := tx.Exec("insert into outbox ("+entryColumns+") values (?, ?, ?, ?, ?, ?, ?, ?, ?, null, ?, ?, ?, ?)",
+		n, e.ID, e.Conversation, e.Kind, body, e.Entity, e.Seen, int64(e.CreatedAt), string(e.State), e.Attempts, int64(e.NextAt), e.ElapsedMS, int64(e.SendAt))
 	if err != nil {
 		return e, err
 	}
@@ -93,7 +121,10 @@ func insertEntry(tx *sql.Tx, e Entry, n any) (Entry, error) {
 }
 
 func (l *Local) entries(ctx context.Context, where string, args ...any) ([]Entry, error) {
-	return readLocal(ctx, l, "read outbox", "select "+entryColumns+" from outbox "+where, args, scanEntry)
+	l.seal.mu.RLock()
+	defer l.seal.mu.RUnlock()
+	all, err := readLocal(ctx, l, "read outbox", "select "+entryColumns+" from outbox "+where, args, l.scanEntry)
+	return slices.DeleteFunc(all, func(e Entry) bool { return e.sealed }), err
 }
 
 // Entry gives one command; not found when it is no longer in the outbox.
@@ -113,7 +144,8 @@ func (l *Local) Pending(ctx context.Context, conversation chat.ConversationID) (
 	return l.entries(ctx, "where conversation is ? order by n", conversation)
 }
 
-// Outbox gives all commands in line.
+// Outbox gives all commands in line. Here as everywhere, those whose texts
+// cannot be opened now are left out.
 func (l *Local) Outbox(ctx context.Context) ([]Entry, error) { return l.entries(ctx, "order by n") }
 
 // heads are the commands with no other before them in their conversation;
@@ -160,6 +192,11 @@ func (l *Local) MarkQueued(ctx context.Context, id chat.CommandID, nextAt chat.T
 		[]chat.CommandID{id}, int64(nextAt))
 }
 
+// MarkNotSent takes back that a command was tried: there was nobody to send it to.
+func (l *Local) MarkNotSent(ctx context.Context, id chat.CommandID) error {
+	return l.each(ctx, "mark not sent", "update outbox set attempts = 0 where id = ?", []chat.CommandID{id})
+}
+
 // MarkRefused keeps a command with the reason why it was not accepted.
 func (l *Local) MarkRefused(ctx context.Context, id chat.CommandID, problem json.RawMessage) error {
 	return l.each(ctx, "mark refused", "update outbox set state = 'refused', problem = ? where id = ?", []chat.CommandID{id}, string(problem))
@@ -188,7 +225,7 @@ func (l *Local) Requeue(ctx context.Context, old chat.CommandID, e Entry) (Entry
 		if err != nil {
 			return err
 		}
-		e, err = insertEntry(tx, e, n)
+		e, err = l.insertEntry(tx, e, n)
 		return err
 	})
 	return e, err

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 
 	"parley/backend/chat"
+	"parley/backend/search"
 )
 
 const (
@@ -30,6 +31,8 @@ func (t *tx) put(r Row) error {
 		return t.putContact(r)
 	case chat.EntityDraft:
 		return t.putDraft(r)
+	case chat.EntityScheduled:
+		return t.putScheduled(r)
 	case chat.EntityWorkspace, chat.EntityBrand, chat.EntityChannel, chat.EntityMember:
 		return t.putEntity(r)
 	}
@@ -43,7 +46,7 @@ func (t *tx) skip(r Row, why string) error {
 }
 
 // newer is the rule of ver: higher replaces lower, and anything replaces a
-// row of another epoch.
+// row of another era.
 func (t *tx) newer(ver, than, mark int64) bool { return ver > than || mark < t.state.Floor }
 
 // named notes that a bootstrap named a row that is cached already.
@@ -87,6 +90,13 @@ func (t *tx) putConversation(r Row) error {
 			return err
 		}
 	} else if row.shown && !t.newer(c.Ver, row.ver, row.mark) {
+		if t.reloading && row.ver > t.state.Position {
+			// This version came past the log, as the answer to a command or to a
+			// search: what happened in the thread before it was not seen either.
+			if err := t.dropSpans(row.n, c.ID); err != nil {
+				return err
+			}
+		}
 		return t.named("conversation", row.n, &row.mark)
 	}
 	return t.writeConversation(c, row, r.Data)
@@ -116,6 +126,9 @@ func (t *tx) writeConversation(c conversationJSON, row *conversationRef, data []
 		n, err := t.insert(`insert into conversation (ver, mark, brand, channel, contact, assignee, done, unread, last_at, last_number, label, data, id, shown, headless)
 			values (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 1, ?)`, append(args, c.LastNumber > 0)...)
 		t.conversations[c.ID] = &conversationRef{n: n, ver: c.Ver, mark: t.state.Mark, shown: true, brand: brand}
+		return err
+	}
+	if err := t.doubt(row, c); err != nil {
 		return err
 	}
 	if t.reloading && row.shown {
@@ -161,6 +174,7 @@ func (t *tx) contactFor(id chat.ContactID, brand int64) (*contactRef, error) {
 	r = &contactRef{label: chat.Contact{ID: id}.Label(), mark: t.state.Mark, brand: brand}
 	r.n, err = t.insert("insert into contact (id, ver, mark, brand, label) values (?, 0, ?, ?, ?)", id, r.mark, brand, r.label)
 	t.contacts[id] = r
+	t.applied.Unknown = true
 	if err != nil {
 		return nil, err
 	}
@@ -245,7 +259,7 @@ func (t *tx) indexContact(n int64, label, email, phone string) error {
 		return err
 	}
 	_, err := t.exec("insert into contact_fts (rowid, label, email, phone) values (?, ?, ?, ?)",
-		n, searchable(label), searchable(email), searchablePhone(phone))
+		n, search.Index(label), search.Index(email), search.IndexPhone(phone))
 	return err
 }
 
@@ -276,14 +290,32 @@ func (t *tx) putMessage(r Row) error {
 	if gone, err := t.buried(chat.EntityMessage, m.ID.Bytes(), m.Ver); gone || err != nil {
 		return err
 	}
-	changed, err := t.exec(`insert into message (key, id, ver, mark, data) values (?, ?, ?, ?, ?)
-		on conflict (key) do update set id = excluded.id, ver = excluded.ver, mark = excluded.mark, data = excluded.data
-		where excluded.ver > ver or mark < ?`, conv.n<<numberBits|m.Number, m.ID, m.Ver, t.state.Mark, []byte(r.Data), t.state.Floor)
+	key, undelivered := conv.n<<numberBits|m.Number, undeliveredAt(r.Data)
+	var failed *Failed
+	if undelivered > 0 {
+		if failed, err = t.failing(key, r.Data); err != nil {
+			return err
+		}
+	}
+	if err := t.displace(m.Conversation, key, m.ID); err != nil {
+		return err
+	}
+	changed, err := t.exec(`insert into message (key, id, ver, mark, data, undelivered_at) values (?, ?, ?, ?, ?, ?)
+		on conflict (key) do update set id = excluded.id, ver = excluded.ver, mark = excluded.mark, data = excluded.data, undelivered_at = excluded.undelivered_at
+		where excluded.ver > ver or mark < ?`, key, m.ID, m.Ver, t.state.Mark, []byte(r.Data), undelivered, t.state.Floor)
 	if err != nil {
 		return err
 	}
 	if changed > 0 {
+		key := conv.n<<numberBits | m.Number
+		t.reindex(keyRange{key, key})
 		t.threads[m.Conversation] = struct{}{}
+		if undelivered > 0 {
+			t.applied.Waiting = true
+		}
+		if failed != nil {
+			t.applied.Failed = append(t.applied.Failed, *failed)
+		}
 	}
 	return nil
 }
@@ -330,9 +362,13 @@ func (t *tx) putDraft(r Row) error {
 			return err
 		}
 	}
-	changed, err := t.exec(`insert into draft (conversation, ver, mark, text, data) values (?, ?, ?, ?, ?)
-		on conflict (conversation) do update set ver = excluded.ver, mark = excluded.mark, text = excluded.text, data = excluded.data
-		where excluded.ver > ver or mark < ?`, conv.n, d.Ver, t.state.Mark, d.Text, []byte(r.Data), t.state.Floor)
+	sealed, err := t.w.cache.sealOwn(draftOf(d.Conversation), r.Data)
+	if err != nil {
+		return err
+	}
+	changed, err := t.exec(`insert into draft (conversation, ver, mark, filled, data) values (?, ?, ?, ?, ?)
+		on conflict (conversation) do update set ver = excluded.ver, mark = excluded.mark, filled = excluded.filled, data = excluded.data
+		where excluded.ver > ver or mark < ?`, conv.n, d.Ver, t.state.Mark, d.Text != "", sealed, t.state.Floor)
 	if err != nil {
 		return err
 	}

@@ -15,19 +15,24 @@ import (
 // on them.
 type reader struct {
 	db    *sql.DB
-	mu    sync.RWMutex // of stmts
+	plan  func(query string) string // steady, or nil where plans may depend on values
+	mu    sync.RWMutex              // of stmts
 	stmts map[string]*sql.Stmt
 }
 
-const readers = 4
+// Connections of the two pools: a search gives way to the next one.
+const (
+	readers = 4
+	finders = 2
+)
 
-func openReader(path string) (*reader, error) {
+func openReader(path string, connections int) (*reader, error) {
 	db, err := sql.Open("sqlite3", dsn(path, "mode", "ro", "_query_only", "1", "_busy_timeout", "5000", "_cache_size", "-8000"))
 	if err != nil {
 		return nil, err
 	}
-	db.SetMaxOpenConns(readers)
-	db.SetMaxIdleConns(readers)
+	db.SetMaxOpenConns(connections)
+	db.SetMaxIdleConns(connections)
 	return &reader{db: db, stmts: map[string]*sql.Stmt{}}, nil
 }
 
@@ -40,7 +45,11 @@ func (r *reader) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	if s != nil {
 		return s, nil
 	}
-	s, err := r.db.PrepareContext(ctx, query)
+	text := query
+	if r.plan != nil {
+		text = r.plan(query)
+	}
+	s, err := r.db.PrepareContext(ctx, text)
 	if err != nil {
 		return nil, err
 	}
@@ -100,19 +109,19 @@ func raw(ctx context.Context, c *Cache, what, query string, args ...any) (json.R
 
 // Conversation gives a conversation as it came.
 func (c *Cache) Conversation(ctx context.Context, id chat.ConversationID) (json.RawMessage, error) {
-	return raw(ctx, c, "conversation", "select data from conversation where id = ? and shown = 1", id)
+	return raw(ctx, c, "conversation", "select data from conversation where id = ? and shown = 1"+c.seen("brand"), id)
 }
 
 // ConversationsOfContact gives a contact's conversations, newest first.
 func (c *Cache) ConversationsOfContact(ctx context.Context, id chat.ContactID) ([]json.RawMessage, error) {
 	return list(ctx, c, "read conversations of contact", `select data from conversation
-		where contact = (select n from contact where id = ?) and shown = 1 order by last_at desc, id desc`, []any{id}, scan1[json.RawMessage])
+		where contact = (select n from contact where id = ?) and shown = 1`+c.seen("brand")+" order by last_at desc, id desc", []any{id}, scan1[json.RawMessage])
 }
 
 // BrandOf gives the brand of a conversation.
 func (c *Cache) BrandOf(ctx context.Context, id chat.ConversationID) (chat.BrandID, error) {
 	return single[chat.BrandID](ctx, c, "conversation",
-		"select r.id from conversation c join ref r on r.n = c.brand where c.id = ? and c.shown = 1", id)
+		"select r.id from conversation c join ref r on r.n = c.brand where c.id = ? and c.shown = 1"+c.seen("c.brand"), id)
 }
 
 // ConversationsOutside gives those of the conversations that are not within an
@@ -135,30 +144,35 @@ func (c *Cache) ConversationsOutside(ctx context.Context, a chat.Access, of []ch
 
 // Contact gives a contact as it came.
 func (c *Cache) Contact(ctx context.Context, id chat.ContactID) (json.RawMessage, error) {
-	return raw(ctx, c, "contact", "select data from contact where id = ? and data is not null", id)
+	return raw(ctx, c, "contact", "select data from contact where id = ? and data is not null"+c.seen("brand"), id)
 }
 
 // Message gives a message as it came.
 func (c *Cache) Message(ctx context.Context, id chat.MessageID) (json.RawMessage, error) {
-	return raw(ctx, c, "message", "select data from message where id = ? limit 1", id)
+	return raw(ctx, c, "message", "select data from message where id = ?"+c.seenMessage()+" limit 1", id)
 }
 
-// HasMessages says which messages are cached: those are confirmed.
+// seenMessage is seen for messages, whose brand is their conversation's.
+func (c *Cache) seenMessage() string {
+	limit := c.seen("brand")
+	if limit == "" {
+		return ""
+	}
+	return " and exists (select 1 from conversation where n = key >> 24" + limit + ")"
+}
+
+// HasMessages says which messages are cached: those are confirmed. What is only
+// left of another log is not.
 func (c *Cache) HasMessages(ctx context.Context, ids []chat.MessageID) (map[chat.MessageID]bool, error) {
 	out := make(map[chat.MessageID]bool, len(ids))
 	for _, id := range ids {
-		has, err := single[bool](ctx, c, "message", "select exists (select 1 from message where id = ?)", id)
+		has, err := single[bool](ctx, c, "message", "select exists (select 1 from message where id = ? and mark >= ?"+c.seenMessage()+")", id, c.state.Load().Floor)
 		if err != nil {
 			return nil, err
 		}
 		out[id] = has
 	}
 	return out, nil
-}
-
-// Draft gives the member's draft of a conversation as the server has it.
-func (c *Cache) Draft(ctx context.Context, id chat.ConversationID) (json.RawMessage, error) {
-	return raw(ctx, c, "draft", "select data from draft where conversation = (select n from conversation where id = ?)", id)
 }
 
 func (c *Cache) entities(ctx context.Context, kind chat.EntityKind) ([]json.RawMessage, error) {
@@ -205,7 +219,7 @@ func (c *Cache) Counts(ctx context.Context, brand chat.BrandID, me chat.MemberID
 	type group struct {
 		brand, done, assignee, count int64
 	}
-	groups, err := list(ctx, c, "count unread", countQuery, nil, func(rows *sql.Rows) (g group, err error) {
+	groups, err := list(ctx, c, "count unread", fmt.Sprintf(countQuery, c.seen("brand")), nil, func(rows *sql.Rows) (g group, err error) {
 		err = rows.Scan(&g.brand, &g.done, &g.assignee, &g.count)
 		return g, err
 	})
@@ -240,7 +254,7 @@ func (c *Cache) Counts(ctx context.Context, brand chat.BrandID, me chat.MemberID
 }
 
 const countQuery = `select brand, done, coalesce(assignee, 0), count(*) from conversation indexed by count_unread
-	where shown = 1 and unread > 0 group by brand, done, assignee`
+	where shown = 1 and unread > 0%s group by brand, done, assignee`
 
 const headlessCount = "select count(*) from conversation indexed by headless where shown = 1 and headless = 1"
 
@@ -252,7 +266,7 @@ type HeadlessAt struct {
 }
 
 const headlessList = `select id, last_at from conversation indexed by headless
-	where shown = 1 and headless = 1 and (last_at, id) < (?1, ?2) and (done = 0 or last_at >= ?3)
+	where shown = 1 and headless = 1 and (last_at, id) < (?1, ?2) and (done = 0 or last_at >= ?3)%s
 	order by last_at desc, id desc limit ?4`
 
 // Headless gives conversations whose newest messages are not here, newest
@@ -261,7 +275,7 @@ func (c *Cache) Headless(ctx context.Context, since chat.Time, after HeadlessAt,
 	if after == (HeadlessAt{}) {
 		after.LastAt = math.MaxInt64
 	}
-	return list(ctx, c, "find what to load", headlessList, []any{int64(after.LastAt), after.ID, int64(since), limit},
+	return list(ctx, c, "find what to load", fmt.Sprintf(headlessList, c.seen("brand")), []any{int64(after.LastAt), after.ID, int64(since), limit},
 		func(rows *sql.Rows) (h HeadlessAt, err error) {
 			err = rows.Scan(&h.ID, &h.LastAt)
 			return h, err
@@ -272,14 +286,18 @@ func (c *Cache) Headless(ctx context.Context, since chat.Time, after HeadlessAt,
 func (c *Cache) Stats(ctx context.Context) (Stats, error) {
 	var s Stats
 	var err error
-	if s.Conversations, err = single[int64](ctx, c, "size", "select count(*) from conversation where shown = 1"); err != nil {
+	if s.Conversations, err = single[int64](ctx, c, "size", "select count(*) from conversation where shown = 1"+c.seen("brand")); err != nil {
 		return Stats{}, err
 	}
-	headless, err := single[int64](ctx, c, "size", headlessCount)
+	headless, err := single[int64](ctx, c, "size", headlessCount+c.seen("brand"))
 	if err != nil {
 		return Stats{}, err
 	}
-	s.Readable = s.Conversations - headless
+	pruned, err := single[int64](ctx, c, "size", "select count(*) from conversation indexed by pruned where shown = 1 and headless = 2"+c.seen("brand"))
+	if err != nil {
+		return Stats{}, err
+	}
+	s.Readable = s.Conversations - headless - pruned
 	return s, nil
 }
 
@@ -302,15 +320,18 @@ type directory struct {
 	ids      map[int64][16]byte
 	channels map[int64]chat.ChannelKind
 	members  map[int64]string
+	// Names by which a search picks.
+	channelNames, brands map[int64]string
 }
 
 // loadNames publishes the directory anew.
 func (w *writer) loadNames(ctx context.Context) error {
-	d := &directory{refs: map[[16]byte]int64{}, ids: map[int64][16]byte{}, channels: map[int64]chat.ChannelKind{}, members: map[int64]string{}}
+	d := &directory{refs: map[[16]byte]int64{}, ids: map[int64][16]byte{}, channels: map[int64]chat.ChannelKind{}, members: map[int64]string{},
+		channelNames: map[int64]string{}, brands: map[int64]string{}}
 	for id, n := range w.refs {
 		d.refs[id], d.ids[n] = n, id
 	}
-	rows, err := w.conn.QueryContext(ctx, "select kind, id, data from entity where kind in ('channel', 'member')")
+	rows, err := w.conn.QueryContext(ctx, "select kind, id, data from entity where kind in ('brand', 'channel', 'member')")
 	if err != nil {
 		return err
 	}
@@ -329,12 +350,33 @@ func (w *writer) loadNames(ctx context.Context) error {
 		if json.Unmarshal(data, &e) != nil {
 			continue // fields of another type than ours: shown without a name
 		}
-		if kind == string(chat.EntityChannel) {
-			d.channels[d.refs[id]] = e.Kind
-		} else {
-			d.members[d.refs[id]] = e.Name
+		switch n := d.refs[id]; chat.EntityKind(kind) {
+		case chat.EntityChannel:
+			d.channels[n], d.channelNames[n] = e.Kind, e.Name
+		case chat.EntityBrand:
+			d.brands[n] = e.Name
+		default:
+			d.members[n] = e.Name
 		}
 	}
 	w.cache.names.Store(d)
 	return rows.Err()
+}
+
+// Unknown gives up to limit conversations whose contacts are not here, one of
+// each contact, and where the next ones begin; after is 0 at the beginning.
+func (c *Cache) Unknown(ctx context.Context, after int64, limit int) (ids []chat.ConversationID, last int64, err error) {
+	type row struct {
+		n  int64
+		id chat.ConversationID
+	}
+	rows, err := list(ctx, c, "read unknown contacts", `select k.n, (select c.id from conversation c where c.contact = k.n and c.shown = 1 limit 1) as of
+		from contact k where k.ver = 0 and k.n > ? and of is not null order by k.n limit ?`, []any{after, limit}, func(rows *sql.Rows) (r row, err error) {
+		err = rows.Scan(&r.n, &r.id)
+		return r, err
+	})
+	for _, r := range rows {
+		ids, last = append(ids, r.id), r.n
+	}
+	return ids, last, err
 }

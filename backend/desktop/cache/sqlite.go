@@ -62,6 +62,36 @@ func private(path string) error {
 	return unavailable(err)
 }
 
+// steady writes a query so that its plan does not depend on its values. SQLite
+// otherwise notes for every parameter that is compared, or limits, that another
+// value might want another plan, and because the driver clears all parameters
+// before it sets them, such a statement is compiled anew each time it runs:
+// that takes longer than most of them do.
+func steady(query string) string {
+	word, _, _ := strings.Cut(strings.TrimSpace(query), " ")
+	if word == "insert" {
+		return query // compares nothing; what it puts in stays as it is
+	}
+	var b strings.Builder
+	quoted := false
+	for i := 0; i < len(query); i++ {
+		switch {
+		case query[i] == '\'':
+			quoted = !quoted
+		case query[i] == '?' && !quoted:
+			end := i + 1
+			for end < len(query) && query[end] >= '0' && query[end] <= '9' {
+				end++
+			}
+			b.WriteString("ifnull(" + query[i:end] + ", null)")
+			i = end - 1
+			continue
+		}
+		b.WriteByte(query[i])
+	}
+	return b.String()
+}
+
 // needFTS5 refuses a program that was built without full-text search.
 func needFTS5(ctx context.Context, conn *sql.Conn) error {
 	var has bool
@@ -78,7 +108,8 @@ func needFTS5(ctx context.Context, conn *sql.Conn) error {
 var errDamaged = errors.New("the database file is damaged")
 
 // IsDamaged reports whether a query met a damaged file. Closing the cache and
-// opening it again sets the file aside.
+// opening it again sets the file aside; local.db is set aside only if a person
+// says so, see SetLocalAside.
 func IsDamaged(err error) bool { return errors.Is(err, errDamaged) }
 
 // unavailable puts a sentence before an error of the disk; other errors pass

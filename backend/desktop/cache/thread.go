@@ -30,7 +30,7 @@ func (c *Cache) Thread(ctx context.Context, conversation chat.ConversationID, be
 const threadQuery = `
 with c as (
 	select n, min(16777215, max(last_number, coalesce((select max(hi) from span where span.conversation = conversation.n), 0))) as head
-	from conversation where id = ?1 and shown = 1
+	from conversation where id = ?1 and shown = 1%s
 ), first as (
 	select n, head, case ?2
 		when 'before' then min(?3, head + 1) - ?4
@@ -51,7 +51,7 @@ func (c *Cache) thread(ctx context.Context, conversation chat.ConversationID, be
 	if ctx, err = begin(ctx); err != nil {
 		return page, err
 	}
-	stmt, err := c.read.stmt(ctx, threadQuery)
+	stmt, err := c.read.stmt(ctx, fmt.Sprintf(threadQuery, c.seen("brand")))
 	if err != nil {
 		return page, err
 	}

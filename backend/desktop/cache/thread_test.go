@@ -153,6 +153,15 @@ func TestMessagesAreConfirmed(t *testing.T) {
 	if _, err := c.Message(t.Context(), messageID(1, 2)); chat.ErrorCode(err) != chat.CodeNotFound {
 		t.Errorf("unknown message: %v", err)
 	}
+	position, _ := c.Position()
+	if err := c.SetPosition(t.Context(), position, "before"); err != nil {
+		t.Fatal(err)
+	}
+	// The server was restored, and it is not known yet what it still has.
+	begin1(t, c, Bootstrap{Head: 1, Epoch: "restored", Sweep: true})
+	if got, err = c.HasMessages(t.Context(), []chat.MessageID{messageID(1, 1)}); err != nil || got[messageID(1, 1)] {
+		t.Errorf("confirmed by another log: %v, %v", got, err)
+	}
 }
 
 func TestEndedContextReadsAndWritesNothing(t *testing.T) {

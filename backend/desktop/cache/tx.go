@@ -22,6 +22,8 @@ type tx struct {
 	spans         map[int64]*spanEdit
 	heads         map[int64]struct{} // conversations whose headless must be found out anew
 
+	unindexed []keyRange // messages that the index is to take in or to forget
+
 	applied    Applied
 	rows       map[chat.ConversationID]struct{} // see Applied.Conversations
 	threads    map[chat.ConversationID]struct{}
@@ -29,6 +31,7 @@ type tx struct {
 	tombstoned bool
 	refsGrew   bool
 	naming     bool // rows come from a bootstrap that will sweep
+	live       bool // changes come in the order of the log
 	reloading  bool // rows come from a bootstrap: what lies between was not seen
 }
 
@@ -166,6 +169,9 @@ func (t *tx) conversation(id chat.ConversationID) (*conversationRef, error) {
 	if err != nil {
 		return nil, err
 	}
+	if found && t.state.hides(r.brand) { // of before the member lost it
+		return nil, t.dropConversation(r.n, id)
+	}
 	if !found {
 		r = nil
 	}
@@ -182,6 +188,9 @@ func (t *tx) contact(id chat.ContactID) (*contactRef, error) {
 	found, err := t.one("select n, ver, mark, brand, label from contact where id = ?", []any{id}, &r.n, &r.ver, &r.mark, &r.brand, &r.label)
 	if err != nil {
 		return nil, err
+	}
+	if found && t.state.hides(r.brand) {
+		return nil, t.dropContact(r, id)
 	}
 	if !found {
 		r = nil
@@ -218,10 +227,16 @@ func scanSpan(rows *sql.Rows) (s span, err error) {
 }
 
 // headlessQuery finds out whether a conversation's newest messages are here:
-// thirty of them, which is what a bootstrap sends, or all there are.
-const headlessQuery = `update conversation set headless = not headless where n = ?1 and headless <> (
-	shown = 1 and last_number > 0 and not exists (select 1 from span
-		where span.conversation = ?1 and hi >= last_number and lo <= max(1, last_number - 29)))`
+// thirty of them, which is what a bootstrap sends, or all there are. What was
+// pruned stays so until it is opened, in the window or by the customer.
+const headlessQuery = `update conversation set headless = found.headless from (
+	select case
+		when shown = 0 or last_number = 0 or exists (select 1 from span
+			where span.conversation = ?1 and hi >= last_number and lo <= max(1, last_number - 29)) then 0
+		when done = 1 and headless = 2 then 2
+		else 1 end as headless
+	from conversation where n = ?1) as found
+	where n = ?1 and conversation.headless <> found.headless`
 
 // flush writes what was gathered: spans and the state.
 func (t *tx) flush() error {
@@ -236,9 +251,13 @@ func (t *tx) flush() error {
 			return fmt.Errorf("write headless: %w", err)
 		}
 	}
+	if err := t.noteUnindexed(); err != nil {
+		return fmt.Errorf("write what to index: %w", err)
+	}
 	if at := chat.Time(t.w.cache.checked.Load()); at > 0 {
 		t.state.Checked = at
 	}
+	t.state.Running = !t.w.closing
 	text, err := json.Marshal(t.state)
 	if err != nil {
 		return fmt.Errorf("encode state: %w", err)

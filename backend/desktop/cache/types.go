@@ -15,6 +15,33 @@ type Options struct {
 	// anew. It runs in a goroutine of its own that Close waits for, so it must
 	// not close the cache itself and must give up when that is about to happen.
 	OnDamage func(error)
+	// OnIndexed is called when everything is in the index and a search since has
+	// not had the time to read all that was not. It must not wait for the cache.
+	OnIndexed func()
+	Disk      Disk // nil: the disk does as it likes
+	// Keys has the key that what the member has written is sealed with; nil: it
+	// is kept open.
+	Keys *Local
+}
+
+// Disk is asked before a write to a database becomes durable, and may refuse
+// it, and told when it is. Tests stand in for a disk that is full with it, and
+// for a program that is killed in between.
+type Disk func(path, op string, durable bool) error
+
+// before asks whether a write may become durable.
+func (d Disk) before(path, op string) error {
+	if d == nil {
+		return nil
+	}
+	return d(path, op, false)
+}
+
+// after says that it is.
+func (d Disk) after(path, op string) {
+	if d != nil {
+		_ = d(path, op, true) // too late to refuse
+	}
 }
 
 // SetAside tells that the file found at opening could not be used and was
@@ -47,8 +74,13 @@ type Bootstrap struct {
 	// Sweep removes at the end what was not named and has ver <= Head. It is
 	// set for a whole bootstrap, not for a delta of state.
 	Sweep bool `json:"sweep"`
+	// Since is when the window begins that is loaded; 0: not known.
+	Since chat.Time `json:"since,omitempty"`
 	// Cursor is where to go on after a break; "" at the beginning.
 	Cursor string `json:"cursor"`
+	// Pages are the conversations of which pages of history came meanwhile.
+	// They may be older than the bootstrap and are asked for again after it.
+	Pages []chat.ConversationID `json:"pages,omitempty"`
 }
 
 // Applied says what a write has changed, for whoever shows it.
@@ -68,6 +100,12 @@ type Applied struct {
 	Gained bool
 	// Everything: so much changed (a purge, a sweep) that all must be read again.
 	Everything bool
+	// Unknown: a conversation came whose contact is not here; see Cache.Unknown.
+	Unknown bool
+	// Waiting: what the server is to send later is another.
+	Waiting bool
+	// Failed is what turned out with this write not to have gone out.
+	Failed []Failed
 	// Skipped rows could not be understood and were left out.
 	Skipped int
 }
@@ -89,7 +127,6 @@ const (
 type ListQuery struct {
 	Brand  chat.BrandID // zero: all brands
 	Quick  Quick        // "": all
-	Search string       // contacts' name, e-mail, phone; "": everybody
 	Oldest bool         // oldest first
 	Me     chat.MemberID
 	Cursor string // of the page before; "": the first
@@ -114,6 +151,7 @@ type ListRow struct {
 	Brand        chat.BrandID        `json:"brand"`
 	AssigneeName string              `json:"assignee_name"`
 	Draft        string              `json:"draft"` // as synced from the server
+	Hit          *Hit                `json:"-"`     // what a search has found in it
 }
 
 // ThreadPage is a window on a thread: the messages numbered From to To as far

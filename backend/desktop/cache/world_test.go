@@ -8,6 +8,7 @@ import (
 	"sort"
 	"strings"
 	"testing"
+	"time"
 
 	"parley/backend/chat"
 )
@@ -55,9 +56,32 @@ func (w world) contact(n byte, ver int64, brand byte, name string) chat.Change {
 }
 
 func (w world) message(conv byte, number, ver int64, brand byte, text string) chat.Change {
-	m := chat.Message{ID: messageID(conv, number), Ver: ver, Conversation: conversationID(conv), Number: number,
+	return w.messageAt(0, conv, number, ver, brand, text)
+}
+
+func (w world) messageAt(at chat.Time, conv byte, number, ver int64, brand byte, text string) chat.Change {
+	m := chat.Message{ID: messageID(conv, number), Ver: ver, Conversation: conversationID(conv), Number: number, StoredAt: at,
 		Kind: chat.MessageKindMessage, Parts: []chat.Part{chat.TextPart(text)}}
 	return w.change(chat.EntityMessage, m.ID.String(), ver, brandID(brand), m.Conversation, m)
+}
+
+// failed is a message that the channel could not deliver.
+func (w world) failed(conv byte, number, ver int64, brand byte, text string) chat.Change {
+	m := chat.Message{ID: messageID(conv, number), Ver: ver, Conversation: conversationID(conv), Number: number, Kind: chat.MessageKindMessage,
+		Author: chat.MemberActor(memberID(1)), Parts: []chat.Part{chat.TextPart(text)}, StoredAt: testNow + chat.Time(number),
+		Delivery: &chat.Delivery{State: chat.DeliveryFailed}}
+	return w.change(chat.EntityMessage, m.ID.String(), ver, brandID(brand), m.Conversation, m)
+}
+
+// scheduled is a message that is to be sent later; without text, its tombstone.
+func (w world) scheduled(conv byte, number int64, ver int64, brand byte, text string) chat.Change {
+	id := messageID(conv, number)
+	c := w.change(chat.EntityScheduled, id.String(), ver, brandID(brand), conversationID(conv), nil)
+	if text != "" {
+		c = w.change(chat.EntityScheduled, id.String(), ver, brandID(brand), conversationID(conv),
+			chat.Scheduled{ID: id, Ver: ver, Conversation: conversationID(conv), Parts: []chat.Part{chat.TextPart(text)}})
+	}
+	return c
 }
 
 func (w world) draft(conv byte, ver int64, brand byte, text string) chat.Change {
@@ -102,11 +126,6 @@ func apply(t testing.TB, c *Cache, changes ...chat.Change) Applied {
 	return a
 }
 
-// rowOf is a change as it comes outside the log.
-func rowOf(ch chat.Change) Row {
-	return Row{Kind: ch.Kind, ID: ch.ID, Ver: ch.Seq, Op: ch.Op, Brand: ch.Brand, Conversation: ch.Conversation, Data: ch.Data}
-}
-
 func data(changes ...chat.Change) []json.RawMessage {
 	var out []json.RawMessage
 	for _, ch := range changes {
@@ -119,6 +138,7 @@ func data(changes ...chat.Change) []json.RawMessage {
 // which depend on the order of arrival.
 func dump(t testing.TB, c *Cache) string {
 	t.Helper()
+	purged(t, c)
 	db, err := sql.Open("sqlite3", dsn(filepath.Join(c.dir, cacheFile), "mode", "ro"))
 	if err != nil {
 		t.Fatal(err)
@@ -132,7 +152,8 @@ func dump(t testing.TB, c *Cache) string {
 			(select hex(id) from contact where n = c.contact), (select hex(id) from ref where n = c.assignee) from conversation c join ref r on r.n = c.brand where shown = 1`,
 		"select 'message', hex(c.id), m.key & 16777215, hex(m.id), m.ver, m.data from message m left join conversation c on c.n = m.key >> 24",
 		"select 'span', hex(c.id), lo, hi from span s left join conversation c on c.n = s.conversation",
-		"select 'draft', hex(c.id), d.ver, d.text from draft d left join conversation c on c.n = d.conversation",
+		"select 'draft', hex(c.id), d.ver, d.data from draft d left join conversation c on c.n = d.conversation",
+		"select 'scheduled', hex(s.id), hex(c.id), s.ver, s.data from scheduled s left join conversation c on c.n = s.conversation",
 		"select 'found', rowid in (select n from contact) from contact_fts",
 	} {
 		rows, err := db.Query(query)
@@ -143,6 +164,28 @@ func dump(t testing.TB, c *Cache) string {
 	}
 	sort.Strings(lines)
 	return strings.Join(lines, "\n")
+}
+
+// purged waits until the rows of what is hidden are gone.
+func purged(t testing.TB, c *Cache) {
+	t.Helper()
+	until(t, "what is hidden is removed", func() bool { return !c.Purging() })
+}
+
+// until waits for what the writer does in its own time. It looks now and then:
+// without a pause it would take the processor that the writer needs.
+func until(t testing.TB, what string, done func() bool) {
+	t.Helper()
+	late := time.After(2 * time.Minute)
+	again := time.NewTicker(time.Millisecond)
+	defer again.Stop()
+	for !done() {
+		select {
+		case <-late:
+			t.Fatalf("it never came about that %s", what)
+		case <-again.C:
+		}
+	}
 }
 
 // difference gives the lines that only one of two dumps has.

@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"parley/backend/chat"
@@ -37,12 +38,29 @@ type state struct {
 	// which of those everything was loaded.
 	Gains       int64 `json:",omitempty"`
 	GainsLoaded int64 `json:",omitempty"`
+	// FilesOwed counts how often the member lost the right to see something,
+	// FilesGone up to which of those the files went that may belong to it.
+	FilesOwed int64 `json:",omitempty"`
+	FilesGone int64 `json:",omitempty"`
 	// Checked is when it was last known that nothing was missing.
 	Checked chat.Time `json:",omitempty"`
+	// Purging are the numbers of the brands whose rows are still to be removed.
+	Purging []int64 `json:",omitempty"`
+	// Running is set by the first write and taken back by closing: who finds it
+	// does not know how the program ended.
+	Running bool `json:",omitempty"`
+	// Verified is when the file was last checked whole.
+	Verified chat.Time `json:",omitempty"`
+	// Since is from when on every conversation must be here that was active,
+	// beside those that are open; 0: not known.
+	Since  chat.Time `json:",omitempty"`
+	Proven Proof
+	// Repaired counts what was found to differ from the server.
+	Repaired int64 `json:",omitempty"`
 	// Counted is how much was cached when it was counted last.
 	Counted Stats
 	// Mark counts bootstraps; a row carries the mark of the bootstrap during
-	// which it was written or named. Rows below Floor are of another epoch:
+	// which it was written or named. Rows below Floor are of another era:
 	// any row replaces them.
 	Mark, Floor int64
 }
@@ -71,12 +89,17 @@ type writer struct {
 	jobs  chan job
 	quit  chan struct{}
 	done  sync.WaitGroup
+	// waiting is how many wait to write: the index gives way to them.
+	waiting atomic.Int32
 
 	// Owned by the goroutine.
+	behind     bool // there are messages to be indexed
 	stmts      map[string]*sql.Stmt
 	refs       map[[16]byte]int64 // brands, channels, members
 	refIDs     map[int64][16]byte
 	tombstones bool // there are some
+	purgeAt    time.Time
+	closing    bool
 }
 
 type job struct {
@@ -90,7 +113,8 @@ const idle = 3 * time.Second
 
 func openWriter(path string, c *Cache) (*writer, error) {
 	db, err := sql.Open("sqlite3", dsn(path, "_auto_vacuum", "2", "_journal_mode", "WAL", "_synchronous", "NORMAL",
-		"_busy_timeout", "5000", "_txlock", "immediate", "_cache_size", fmt.Sprint(-usualPages), "_foreign_keys", "0"))
+		"_busy_timeout", "5000", "_txlock", "immediate", "_cache_size", fmt.Sprint(-usualPages), "_foreign_keys", "0",
+		"_secure_delete", "FAST")) // what a row said is gone with it; see also purge
 	if err != nil {
 		return nil, err
 	}
@@ -144,9 +168,13 @@ func (w *writer) load(ctx context.Context) error {
 	if err := w.loadRefs(ctx); err != nil {
 		return err
 	}
+	if err := w.conn.QueryRowContext(ctx, "select exists (select 1 from unindexed)").Scan(&w.behind); err != nil {
+		return err
+	}
 	if err := w.conn.QueryRowContext(ctx, "select exists (select 1 from tombstone)").Scan(&w.tombstones); err != nil {
 		return err
 	}
+	w.cache.unclean.Store(s.Running)
 	w.cache.state.Store(s)
 	return w.loadNames(ctx)
 }
@@ -163,6 +191,9 @@ func (w *writer) loadState(ctx context.Context) (*state, error) {
 	}
 	if err := json.Unmarshal([]byte(text), s); err != nil {
 		return nil, errors.Join(errDamaged, err)
+	}
+	if s.Running {
+		s.Proven = Proof{}
 	}
 	return s, nil
 }
@@ -189,6 +220,11 @@ func (w *writer) loadRefs(ctx context.Context) error {
 func (w *writer) close() error {
 	close(w.quit)
 	w.done.Wait()
+	if w.closing = true; w.cache.state.Load().Running {
+		if err := w.transact(context.Background(), "close", func(*tx) error { return nil }); err != nil {
+			w.cache.log.Warn("note that the cache was closed", "error", err) // it is checked, and compared with the server, once more
+		}
+	}
 	var errs []error
 	for _, s := range w.stmts {
 		errs = append(errs, s.Close())
@@ -200,6 +236,8 @@ func (w *writer) close() error {
 // ends before fn begins stops it; once begun it is finished.
 func (w *writer) do(ctx context.Context, op string, fn func(*tx) error) error {
 	j := job{op: op, fn: fn, done: make(chan error, 1)}
+	w.waiting.Add(1)
+	defer w.waiting.Add(-1)
 	select {
 	case w.jobs <- j:
 	case <-ctx.Done():
@@ -214,20 +252,88 @@ func (w *writer) do(ctx context.Context, op string, fn func(*tx) error) error {
 }
 
 func (w *writer) run(ctx context.Context) {
-	timer := time.NewTimer(idle)
+	if w.cache.Purging() {
+		w.purgeAt = time.Now().Add(purgeStart) // what is read first at a start goes before
+	}
+	timer, index := time.NewTimer(w.rest()), time.NewTimer(indexRest)
 	defer timer.Stop()
+	defer index.Stop()
+	fed := time.Now()
 	for {
 		select {
 		case <-w.quit:
 			return
 		case j := <-w.jobs:
-			j.done <- w.transact(ctx, j.fn)
-			timer.Reset(idle)
+			j.done <- w.transact(ctx, j.op, j.fn)
+			if w.behind && time.Since(fed) > indexDue {
+				index.Reset(0)
+			} else {
+				index.Reset(indexRest)
+			}
+		case <-index.C:
+			if !w.behind {
+				continue
+			}
+			w.feed(ctx)
+			fed = time.Now()
+			index.Reset(indexPause)
 		case <-timer.C:
-			if w.tidy(ctx) {
-				timer.Reset(idle)
+			if !w.spare(ctx) {
+				continue // until the next write
+			}
+			if w.behind {
+				index.Reset(indexRest)
 			}
 		}
+		timer.Reset(w.rest())
+	}
+}
+
+// rest is how long to wait for a write before the time is used otherwise.
+func (w *writer) rest() time.Duration {
+	if w.cache.Purging() {
+		return time.Until(w.purgeAt) // however busy it is
+	}
+	return idle
+}
+
+// spare does a piece of what nobody waits for and says whether more is left.
+func (w *writer) spare(ctx context.Context) (more bool) {
+	if !w.cache.Purging() {
+		return w.tidy(ctx)
+	}
+	err := w.purge(ctx)
+	w.purgeAt = time.Now().Add(purgePause)
+	if err != nil {
+		w.cache.log.Warn("purge", "error", w.cache.noteDamage(unavailable(err)))
+		w.purgeAt = time.Now().Add(idle)
+	}
+	return true
+}
+
+// purge removes some rows of what is hidden. Pages that become free by it are
+// overwritten too, which the writer else leaves to the tidying: a line more to
+// the log, for what nobody may read any more.
+func (w *writer) purge(ctx context.Context) error {
+	if _, err := w.conn.ExecContext(ctx, "pragma secure_delete=on"); err != nil {
+		return err
+	}
+	until := time.Now().Add(purgeTime)
+	err := w.transact(ctx, "purge", func(t *tx) error { return t.purgeStep(until) })
+	_, after := w.conn.ExecContext(ctx, "pragma secure_delete=fast")
+	return errors.Join(err, after)
+}
+
+// feed indexes some of what waits. What fails is tried again after the next
+// write that has something to index.
+func (w *writer) feed(ctx context.Context) {
+	more, err := w.indexSlice(ctx)
+	if err != nil {
+		w.cache.log.Warn("index messages", "error", w.cache.noteDamage(unavailable(err)))
+	}
+	w.behind = more && err == nil
+	if !more && err == nil {
+		w.cache.indexedAll()
 	}
 }
 
@@ -258,7 +364,7 @@ func (w *writer) tidy(ctx context.Context) (more bool) {
 }
 
 // transact runs one job in a transaction.
-func (w *writer) transact(ctx context.Context, fn func(*tx) error) error {
+func (w *writer) transact(ctx context.Context, op string, fn func(*tx) error) error {
 	if _, err := w.conn.ExecContext(ctx, "begin immediate"); err != nil {
 		return fmt.Errorf("begin: %w", err)
 	}
@@ -267,14 +373,22 @@ func (w *writer) transact(ctx context.Context, fn func(*tx) error) error {
 	if err == nil {
 		err = t.flush()
 	}
+	path := filepath.Join(w.cache.dir, cacheFile)
+	if err == nil {
+		err = w.cache.disk.before(path, op)
+	}
 	if err == nil {
 		_, err = w.conn.ExecContext(ctx, "commit")
 	}
 	if err != nil {
 		return w.undo(ctx, err)
 	}
+	w.cache.disk.after(path, op)
 	if t.tombstoned {
 		w.tombstones = true
+	}
+	if len(t.unindexed) > 0 {
+		w.behind = true
 	}
 	w.cache.state.Store(&t.state)
 	if t.applied.Directory || t.refsGrew {
@@ -302,7 +416,7 @@ func (w *writer) stmt(ctx context.Context, query string) (*sql.Stmt, error) {
 	if s := w.stmts[query]; s != nil {
 		return s, nil
 	}
-	s, err := w.conn.PrepareContext(ctx, query)
+	s, err := w.conn.PrepareContext(ctx, steady(query))
 	if err != nil {
 		return nil, err
 	}

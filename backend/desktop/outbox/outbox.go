@@ -25,8 +25,11 @@ type Store interface {
 	Replace(ctx context.Context, old chat.CommandID, e Entry) error
 	Remove(ctx context.Context, id chat.CommandID) error
 	Refuse(ctx context.Context, id chat.CommandID, p *protocol.Problem) error
-	// Attempted notes that an entry is handed in once more, and its age.
+	// Attempted notes that an entry is handed in once more, and its age. Without
+	// that note it is not handed in.
 	Attempted(ctx context.Context, e Entry) error
+	// NotSent notes that no attempt so far can have arrived.
+	NotSent(ctx context.Context, id chat.CommandID) error
 }
 
 // Config is what an outbox works with. The functions are called by several
@@ -34,12 +37,18 @@ type Store interface {
 type Config struct {
 	Store Store
 	// Submit hands one command to the server.
-	Submit func(ctx context.Context, cmd chat.Command) (protocol.Result, error)
+	Submit func(ctx context.Context, cmd chat.Command) (Answer, error)
 	// Confirm brings what an accepted command made into the cache.
-	Confirm func(ctx context.Context, e Entry, res protocol.Result) error
+	Confirm func(ctx context.Context, e Entry, a Answer) error
 	// Changed says that what waits in a conversation is another now (zero:
 	// somewhere else).
 	Changed func(conversation chat.ConversationID)
+	// Judge looks at a text before it is handed in: a problem that is known
+	// here already needs no server. nil: nothing is known here.
+	Judge func(ctx context.Context, e Entry) *protocol.Problem
+	// Refused says that something more waits for its author: Snapshot has it.
+	// nil: nobody wants to know.
+	Refused func()
 	// Undone says that something shown early was refused and is gone.
 	Undone func(e Entry, p *protocol.Problem)
 	// Failed says that a request failed, so that the connection may be doubted.
@@ -49,12 +58,20 @@ type Config struct {
 	Log    *slog.Logger
 }
 
+// Answer is the verdict on a command, and the cache's era in which it was
+// asked for: an answer of another one is asked for again.
+type Answer struct {
+	protocol.Result
+	Era int64
+}
+
 // Outbox hands in what waits. One goroutine owns the queue and all its writes.
 type Outbox struct {
 	cfg    Config
 	ops    chan op
 	view   atomic.Pointer[Snapshot]
 	cancel context.CancelFunc
+	ending <-chan struct{} // nothing is taken any more
 	done   chan struct{}
 }
 
@@ -65,8 +82,10 @@ type Snapshot struct {
 	me             []Entry
 	refused        []Entry
 	Queued         int // texts that will still go out
-	Refused        int // texts that wait for their author
 }
+
+// Refused gives the texts and changes of contacts that wait for their author.
+func (s *Snapshot) Refused() []Entry { return s.refused }
 
 // Of gives what waits in a conversation, in order.
 func (s *Snapshot) Of(c chat.ConversationID) []Entry { return s.byConversation[c] }
@@ -74,11 +93,11 @@ func (s *Snapshot) Of(c chat.ConversationID) []Entry { return s.byConversation[c
 // OfContact gives the changes of a contact that wait.
 func (s *Snapshot) OfContact(c chat.ContactID) []Entry { return s.byContact[c] }
 
+// Contacts gives the contacts of which changes wait.
+func (s *Snapshot) Contacts() []chat.ContactID { return slices.Collect(maps.Keys(s.byContact)) }
+
 // OfMe gives the changes of the member's own settings that wait.
 func (s *Snapshot) OfMe() []Entry { return s.me }
-
-// RefusedTexts gives the texts that wait for their author.
-func (s *Snapshot) RefusedTexts() []Entry { return s.refused }
 
 // Conversations gives the conversations in which something waits.
 func (s *Snapshot) Conversations() []chat.ConversationID {
@@ -111,24 +130,26 @@ type (
 		problem *protocol.Problem
 		reply   chan error
 	}
-	wakeOp     struct{}
-	pauseOp    struct{ paused bool }
-	intervalOp struct{ d time.Duration }
-	answerOp   struct {
+	confirmedOp struct{ ids []chat.CommandID }
+	wakeOp      struct{}
+	pauseOp     struct{ paused bool }
+	intervalOp  struct{ d time.Duration }
+	answerOp    struct {
 		id  chat.CommandID
-		res protocol.Result
+		res Answer
 		err error
 	}
 )
 
-func (addOp) op()      {}
-func (resendOp) op()   {}
-func (dropOp) op()     {}
-func (refuseOp) op()   {}
-func (wakeOp) op()     {}
-func (pauseOp) op()    {}
-func (intervalOp) op() {}
-func (answerOp) op()   {}
+func (addOp) op()       {}
+func (resendOp) op()    {}
+func (dropOp) op()      {}
+func (refuseOp) op()    {}
+func (confirmedOp) op() {}
+func (wakeOp) op()      {}
+func (pauseOp) op()     {}
+func (intervalOp) op()  {}
+func (answerOp) op()    {}
 
 // errClosed says that the account has just been closed.
 var errClosed = chat.Errorf(chat.CodeUnavailable, "This account is being closed.")
@@ -144,8 +165,9 @@ func Open(ctx context.Context, cfg Config) (*Outbox, error) {
 	for _, e := range entries {
 		q.Add(cfg.Clock(), e)
 	}
+	q.ReleaseAlone()
 	run, cancel := context.WithCancel(context.Background())
-	o := &Outbox{cfg: cfg, ops: make(chan op, 16), cancel: cancel, done: make(chan struct{})}
+	o := &Outbox{cfg: cfg, ops: make(chan op, 16), cancel: cancel, ending: run.Done(), done: make(chan struct{})}
 	o.view.Store(snapshot(q))
 	go o.run(run, q)
 	return o, nil
@@ -214,6 +236,10 @@ func (o *Outbox) Refuse(which func(Entry) bool, p *protocol.Problem) error {
 	}
 }
 
+// Confirmed takes out refused texts that the server turned out to have: their
+// author has sent them from elsewhere. It does not wait.
+func (o *Outbox) Confirmed(ids []chat.CommandID) { o.post(confirmedOp{ids}) }
+
 // Wake tries everything at once: the server was reached again.
 func (o *Outbox) Wake() { o.post(wakeOp{}) }
 
@@ -227,7 +253,7 @@ func (o *Outbox) post(x op) bool {
 	select {
 	case o.ops <- x:
 		return true
-	case <-o.done:
+	case <-o.ending:
 		return false
 	}
 }
@@ -251,7 +277,10 @@ func (o *Outbox) run(ctx context.Context, q *Queue) {
 		}
 		for _, e := range q.Ready(o.cfg.Clock()) {
 			if err := o.cfg.Store.Attempted(ctx, e); err != nil {
+				// After a crash nobody would know that it may have arrived: it waits.
 				o.cfg.Log.Warn("note attempt", "command", e.ID, "error", err)
+				q.PutOff(o.cfg.Clock(), e)
+				continue
 			}
 			flying.Go(func() { answers <- o.submit(ctx, e) })
 			o.cfg.Changed(e.Conversation)
@@ -267,6 +296,11 @@ func (o *Outbox) run(ctx context.Context, q *Queue) {
 // submit hands in one entry and, if it was accepted, brings the confirmed row
 // into the cache.
 func (o *Outbox) submit(ctx context.Context, e Entry) answerOp {
+	if o.cfg.Judge != nil && e.Text() && !e.Uncertain { // one that may have arrived only the server can judge
+		if p := o.cfg.Judge(ctx, e); p != nil {
+			return answerOp{e.ID, Answer{Result: protocol.Result{ID: e.ID, Status: protocol.StatusRefused, Problem: p}}, nil}
+		}
+	}
 	cmd := chat.Command{ID: e.ID, Kind: e.Kind, Args: e.Args, Seen: e.Seen, AgeMS: max(e.Elapsed.Milliseconds(), 0)}
 	res, err := o.cfg.Submit(ctx, cmd)
 	if err == nil && res.Problem == nil && res.Status != protocol.StatusRefused {
@@ -290,12 +324,17 @@ func (o *Outbox) take(ctx context.Context, q *Queue, x op) {
 		x.reply <- resent{e, err}
 	case refuseOp:
 		x.reply <- o.refuse(ctx, q, x)
+	case confirmedOp:
+		o.confirmed(ctx, q, x.ids)
 	case wakeOp:
 		q.Wake()
 	case pauseOp:
 		q.Pause(x.paused)
 	case intervalOp:
 		q.SetInterval(x.d)
+	case releaseOp:
+		q.Release(now)
+		x.reply <- q.Going(now)
 	case answerOp:
 		o.answer(ctx, q, now, x)
 	}
@@ -329,9 +368,37 @@ func (o *Outbox) resend(ctx context.Context, q *Queue, now Instant, x resendOp) 
 	if err := o.cfg.Store.Replace(ctx, x.id, e); err != nil {
 		return Entry{}, err
 	}
+	following := q.Following(x.id)
 	q.Replace(now, x.id, e)
+	o.releaseFollowing(ctx, q, following)
 	o.publish(q, e.Conversation)
 	return e, nil
+}
+
+func (o *Outbox) releaseFollowing(ctx context.Context, q *Queue, following []Entry) {
+	for _, f := range following {
+		released, _ := q.ReleaseFollowing(f.ID)
+		if err := o.cfg.Store.Replace(ctx, f.ID, released); err != nil {
+			o.cfg.Log.Warn("release what follows a text", "command", f.ID, "error", err) // released after a restart too
+		}
+	}
+}
+
+func (o *Outbox) confirmed(ctx context.Context, q *Queue, ids []chat.CommandID) {
+	for _, id := range ids {
+		e, ok := q.Get(id)
+		if !ok || e.Problem == nil {
+			continue
+		}
+		if err := o.cfg.Store.Remove(ctx, id); err != nil {
+			o.cfg.Log.Warn("remove confirmed text", "command", id, "error", err) // with the next change
+			continue
+		}
+		following := q.Following(id)
+		q.Remove(id)
+		o.releaseFollowing(ctx, q, following)
+		o.publish(q, e.Conversation)
+	}
 }
 
 func (o *Outbox) drop(ctx context.Context, q *Queue, id chat.CommandID) (Entry, error) {
@@ -341,6 +408,13 @@ func (o *Outbox) drop(ctx context.Context, q *Queue, id chat.CommandID) (Entry, 
 		return Entry{}, chat.Errorf(chat.CodeNotFound, "This text is no longer waiting.")
 	case e.Sending || (e.Problem == nil && e.Uncertain):
 		return Entry{}, chat.Errorf(chat.CodeConflict, "This text may already have been delivered. Parley is finding out.")
+	}
+	following := q.Following(id) // first, so that a crash leaves it with its text
+	for _, f := range following {
+		if err := o.cfg.Store.Remove(ctx, f.ID); err != nil {
+			return Entry{}, err
+		}
+		q.Remove(f.ID)
 	}
 	if err := o.cfg.Store.Remove(ctx, id); err != nil {
 		return Entry{}, err
@@ -362,6 +436,9 @@ func (o *Outbox) refuse(ctx context.Context, q *Queue, x refuseOp) error {
 	for _, e := range append(refused, dropped...) {
 		o.publish(q, e.Conversation)
 	}
+	if len(refused) > 0 {
+		o.refused()
+	}
 	return errors.Join(errs...)
 }
 
@@ -379,22 +456,39 @@ func (o *Outbox) answer(ctx context.Context, q *Queue, now Instant, a answerOp) 
 		outcome = q.Fail(now, a.id, a.err)
 		o.cfg.Failed(a.err)
 	} else {
-		outcome = q.Judge(now, a.id, a.res)
+		outcome = q.Judge(now, a.id, a.res.Result)
 	}
 	var err error
 	switch outcome {
+	case Again:
+		if now, _ := q.Get(a.id); a.err != nil && !now.Uncertain {
+			err = o.cfg.Store.NotSent(ctx, a.id)
+		}
 	case Done, Dropped:
 		err = o.cfg.Store.Remove(ctx, a.id)
 	case Refused:
-		err = o.cfg.Store.Refuse(ctx, a.id, problem)
+		var errs []error
+		for _, f := range q.Following(a.id) { // first, so that a crash lets nothing pass the text
+			errs = append(errs, o.cfg.Store.Refuse(ctx, f.ID, f.Problem))
+		}
+		err = errors.Join(append(errs, o.cfg.Store.Refuse(ctx, a.id, problem))...)
 	}
 	if err != nil {
 		// Nothing is lost: after a restart it goes out again under the same id.
 		o.cfg.Log.Error("note verdict", "command", a.id, "error", err)
 	}
 	o.publish(q, e.Conversation)
-	if outcome == Dropped {
+	switch outcome {
+	case Dropped:
 		o.cfg.Undone(e, problem)
+	case Refused:
+		o.refused()
+	}
+}
+
+func (o *Outbox) refused() {
+	if o.cfg.Refused != nil {
+		o.cfg.Refused()
 	}
 }
 
@@ -407,22 +501,19 @@ func (o *Outbox) publish(q *Queue, c chat.ConversationID) {
 func snapshot(q *Queue) *Snapshot {
 	s := &Snapshot{byConversation: map[chat.ConversationID][]Entry{}, byContact: map[chat.ContactID][]Entry{}}
 	for _, e := range q.Entries() {
+		switch {
+		case e.Problem != nil && e.Kept():
+			s.refused = append(s.refused, e)
+		case e.Problem == nil && e.Text():
+			s.Queued++
+		}
 		switch e.lane() {
 		case laneMe:
 			s.me = append(s.me, e)
-			continue
 		case e.Contact.String():
 			s.byContact[e.Contact] = append(s.byContact[e.Contact], e)
-			continue
-		}
-		s.byConversation[e.Conversation] = append(s.byConversation[e.Conversation], e)
-		switch {
-		case !e.Text():
-		case e.Problem != nil:
-			s.Refused++
-			s.refused = append(s.refused, e)
 		default:
-			s.Queued++
+			s.byConversation[e.Conversation] = append(s.byConversation[e.Conversation], e)
 		}
 	}
 	return s

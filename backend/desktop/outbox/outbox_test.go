@@ -63,6 +63,17 @@ func (d *disk) Attempted(_ context.Context, e Entry) error {
 	return d.change(func() { d.rows[d.at(e.ID)].Attempts++ })
 }
 
+func (d *disk) NotSent(_ context.Context, id chat.CommandID) error {
+	return d.change(func() { d.rows[d.at(id)].Attempts = 0 })
+}
+
+// fill fills the disk, or makes room.
+func (d *disk) fill(full bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.full = full
+}
+
 // server judges commands and notes them; a command it knows is a duplicate.
 type server struct {
 	mu      sync.Mutex
@@ -72,7 +83,7 @@ type server struct {
 	confirm error
 }
 
-func (s *server) submit(_ context.Context, c chat.Command) (protocol.Result, error) {
+func (s *server) submit(_ context.Context, c chat.Command) (Answer, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.tries++
@@ -83,23 +94,30 @@ func (s *server) submit(_ context.Context, c chat.Command) (protocol.Result, err
 	}
 	if s.lose > 0 {
 		s.lose--
-		return protocol.Result{}, protocol.Unreachable("post", errors.New("reset"))
+		return Answer{}, protocol.Unreachable("post", errors.New("reset"))
 	}
-	return protocol.Result{ID: c.ID, Status: status}, nil
+	return Answer{Result: protocol.Result{ID: c.ID, Status: status}}, nil
 }
 
 func start(t *testing.T, d *disk, s *server) *Outbox {
 	t.Helper()
+	return startWith(t, d, s, func(*Config) {})
+}
+
+func startWith(t *testing.T, d *disk, s *server, change func(*Config)) *Outbox {
+	t.Helper()
 	began := time.Now()
-	o, err := Open(t.Context(), Config{Store: d, Submit: s.submit,
-		Confirm: func(context.Context, Entry, protocol.Result) error {
+	cfg := Config{Store: d, Submit: s.submit,
+		Confirm: func(context.Context, Entry, Answer) error {
 			s.mu.Lock()
 			defer s.mu.Unlock()
 			return s.confirm
 		},
 		Changed: func(chat.ConversationID) {}, Undone: func(Entry, *protocol.Problem) {}, Failed: func(error) {},
 		Clock:  func() Instant { return Instant{time.Since(began), chat.TimeOf(time.Now())} },
-		Random: func() float64 { return 0.5 }, Log: slog.New(slog.DiscardHandler)})
+		Random: func() float64 { return 0.5 }, Log: slog.New(slog.DiscardHandler)}
+	change(&cfg)
+	o, err := Open(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -216,5 +234,63 @@ func TestOnlyWhatCannotHaveArrivedIsGivenBack(t *testing.T) {
 		if _, err := o.Drop(kept.ID); chat.ErrorCode(err) != chat.CodeNotFound {
 			t.Fatalf("twice: %v", err)
 		}
+	})
+}
+
+func TestWhatIsKnownHereIsNotHandedIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := &disk{}, &server{}
+		told := 0
+		known := &protocol.Problem{Code: chat.CodeNewerMessages}
+		o := startWith(t, d, s, func(c *Config) {
+			c.Judge = func(_ context.Context, e Entry) *protocol.Problem {
+				if e.Attempts > 1 {
+					return nil
+				}
+				return known
+			}
+			c.Refused = func() { told++ }
+		})
+		defer o.Close()
+		e := text(conv())
+		if err := o.Add(e, false); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if got := o.Snapshot().Of(e.Conversation); len(got) != 1 || got[0].Problem != known || s.tries != 0 {
+			t.Fatalf("refused %+v after %d requests", got, s.tries)
+		}
+		if d.rows[0].Problem != known || told != 1 {
+			t.Fatalf("on disk %+v, told %d times", d.rows[0], told)
+		}
+	})
+}
+
+// TestWhatCannotBeNotedIsNotHandedIn: after a crash a text whose attempt was not
+// noted would pass for one that never left this machine, could be taken back,
+// and the customer would get it twice.
+func TestWhatCannotBeNotedIsNotHandedIn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, s := &disk{}, &server{lose: 1}
+		o := start(t, d, s)
+		o.Pause(true)
+		e := text(conv())
+		if err := o.Add(e, true); err != nil {
+			t.Fatal(err)
+		}
+		d.fill(true) // somebody else has
+		o.Pause(false)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if waiting := o.Snapshot().Of(e.Conversation); s.tries != 0 || len(waiting) != 1 || waiting[0].Sending || waiting[0].Attempts != 0 {
+			t.Errorf("the disk is full: handed in %d times, waiting %+v", s.tries, waiting)
+		}
+		d.fill(false)
+		time.Sleep(maxBackoff)
+		synctest.Wait()
+		if s.tries != 2 || len(o.Snapshot().Of(e.Conversation)) != 0 {
+			t.Errorf("there is room again: handed in %d times, waiting %+v", s.tries, o.Snapshot().Of(e.Conversation))
+		}
+		o.Close()
 	})
 }

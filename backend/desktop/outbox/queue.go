@@ -5,7 +5,8 @@
 // conversation go out one at a time and in order, of several conversations in
 // parallel; a command is repeated under the same id until it is judged, for
 // ever; a confirmed row is in the cache before its command leaves the outbox;
-// a refused text stays, and no later text of the conversation overtakes it.
+// a refused text stays, and no later text of the conversation overtakes it, nor
+// what was to end the conversation after it.
 //
 // Queue decides and does nothing; Outbox does what Queue says.
 package outbox
@@ -38,11 +39,13 @@ type Entry struct {
 	ID           chat.CommandID
 	Conversation chat.ConversationID // zero for commands about something else
 	Contact      chat.ContactID      // contact.update; zero too: the member's own settings
-	Message      chat.MessageID      // of a text: the id it will have
+	Message      chat.MessageID      // of a text: the id it will have; of message.retry: whose delivery failed
 	Kind         string
 	Args         json.RawMessage
 	Seen         *int64
 	CreatedAt    chat.Time     // when the key was pressed, by the wall clock
+	Due          chat.Time     // until then it can be taken back, and is not handed in; zero: at once
+	SendAt       chat.Time     // when the server is to send it, by this machine's clock; zero: when it has it
 	Elapsed      time.Duration // how long it has waited, as far as it was measured
 	Noted        time.Duration // how much of that is on disk
 	Attempts     int
@@ -54,10 +57,23 @@ type Entry struct {
 // Text reports whether the entry is something a person wrote.
 func (e Entry) Text() bool { return e.Kind == protocol.MessageSend || e.Kind == protocol.CommentAdd }
 
+// Kept reports whether the entry stays for its author when it is refused:
+// something a person wrote, be it for the customer or about them.
+func (e Entry) Kept() bool { return e.Text() || e.Kind == protocol.ContactUpdate }
+
 // read reports whether the entry moves the read position: the newest counts,
 // and it may pass texts that wait.
 func (e Entry) read() bool {
 	return e.Kind == protocol.ConversationRead || e.Kind == protocol.ConversationUnread
+}
+
+// upto is up to which message an entry reads; 0: it moves no position forward.
+func (e Entry) upto() int64 {
+	var args protocol.ReadArgs
+	if e.Kind != protocol.ConversationRead || json.Unmarshal(e.Args, &args) != nil {
+		return 0
+	}
+	return args.Upto
 }
 
 // lane names what is handed in in order: a conversation, a contact, or the
@@ -76,7 +92,19 @@ const laneMe = "me"
 
 type item struct {
 	Entry
-	added Instant // when Elapsed was right
+	added   Instant       // when Elapsed was right
+	release time.Duration // not handed in earlier: it can still be taken back
+}
+
+// newItem begins to count. The time to take an entry back is counted by the
+// clock that nobody sets, and never longer than there may be of it, whatever
+// has become of the other clock since.
+func newItem(now Instant, e Entry) *item {
+	it := &item{Entry: e, added: now}
+	if rest := min(e.Due.Sub(now.Wall), chat.MaxUndo); !e.Due.IsZero() && rest > 0 {
+		it.release = now.Mono + rest
+	}
+	return it
 }
 
 type lane struct {
@@ -108,8 +136,8 @@ func (q *Queue) SetInterval(d time.Duration) { q.interval = d }
 // Pause stops (or lets go on) handing in: nobody is signed in.
 func (q *Queue) Pause(paused bool) { q.paused = paused }
 
-// Add appends an entry and gives those it makes superfluous: earlier moves of
-// the same read position.
+// Add appends an entry and gives those that are superfluous then: earlier moves
+// of the same read position, or this one, where another that waits goes further.
 func (q *Queue) Add(now Instant, e Entry) (superseded []chat.CommandID) {
 	key := e.lane()
 	l := q.lanes[key]
@@ -119,6 +147,9 @@ func (q *Queue) Add(now Instant, e Entry) (superseded []chat.CommandID) {
 		q.order = append(q.order, key)
 	}
 	if e.read() {
+		if slices.ContainsFunc(l.items, func(it *item) bool { return !it.Sending && it.upto() > 0 && it.upto() >= e.upto() && e.upto() > 0 }) {
+			return []chat.CommandID{e.ID}
+		}
 		l.items = slices.DeleteFunc(l.items, func(it *item) bool {
 			old := it.read() && !it.Sending
 			if old {
@@ -127,7 +158,7 @@ func (q *Queue) Add(now Instant, e Entry) (superseded []chat.CommandID) {
 			return old
 		})
 	}
-	l.items = append(l.items, &item{e, now})
+	l.items = append(l.items, newItem(now, e))
 	return superseded
 }
 
@@ -137,7 +168,7 @@ func (q *Queue) Replace(now Instant, old chat.CommandID, e Entry) bool {
 	if l == nil || l.items[i].Sending {
 		return false
 	}
-	l.items[i] = &item{e, now}
+	l.items[i] = newItem(now, e)
 	return true
 }
 
@@ -202,6 +233,15 @@ func (q *Queue) Ready(now Instant) []Entry {
 	return out
 }
 
+// PutOff takes back that an entry which Ready gave is handed in.
+func (q *Queue) PutOff(now Instant, e Entry) {
+	l, i := q.find(e.ID)
+	it := l.items[i]
+	it.Attempts, it.Noted = it.Attempts-1, e.Noted
+	q.landed(l, it)
+	q.backOff(now, l, 0)
+}
+
 // unsettled reports whether the member's own settings are about to be, or are
 // being, changed. Messages wait for that, because what the server does with
 // them (mark read by answering) depends on it; they do not wait while the
@@ -223,7 +263,7 @@ func (l *lane) next(now Instant, unsettled bool) *item {
 			if held {
 				continue
 			}
-			if waiting || (it.Kind == protocol.MessageSend && (unsettled || now.Mono < l.textAfter)) {
+			if waiting || now.Mono < it.release || (it.Kind == protocol.MessageSend && (unsettled || now.Mono < l.textAfter)) {
 				waiting = true
 				continue
 			}
@@ -238,8 +278,13 @@ func (l *lane) next(now Instant, unsettled bool) *item {
 // age is how long the command has waited: by the clock that stands still in
 // sleep, or by the one that may be set, whichever says longer. A night with the
 // lid closed must count; see docs/decisions/0009-how-age-is-measured.md.
+//
+// The time to take it back does not count, nor the time until it is to be sent.
 func (it *item) age(now Instant) time.Duration {
-	return max(it.Elapsed+now.Mono-it.added.Mono, now.Wall.Sub(it.CreatedAt))
+	if !it.SendAt.IsZero() {
+		return max(now.Wall.Sub(it.SendAt), 0)
+	}
+	return max(it.Elapsed+now.Mono-max(it.added.Mono, it.release), now.Wall.Sub(max(it.CreatedAt, it.Due)), 0)
 }
 
 // Next gives when something becomes ready by itself; false: never.
@@ -256,13 +301,29 @@ func (q *Queue) Next(now Instant) (time.Duration, bool) {
 		}
 		t := max(l.notBefore, now.Mono)
 		if l.next(Instant{Mono: t, Wall: now.Wall}, unsettled) == nil {
-			t = max(t, l.textAfter)
+			t = l.opens(t, now.Wall, unsettled)
 		}
 		if !found || t < next {
 			next, found = t, true
 		}
 	}
 	return next, found
+}
+
+// opens gives the first moment after t at which time lets something of the lane
+// go; something goes once all time has passed.
+func (l *lane) opens(t time.Duration, wall chat.Time, unsettled bool) time.Duration {
+	moments := []time.Duration{l.textAfter}
+	for _, it := range l.items {
+		moments = append(moments, it.release)
+	}
+	slices.Sort(moments)
+	for _, m := range moments {
+		if m > t && l.next(Instant{Mono: m, Wall: wall}, unsettled) != nil {
+			return m
+		}
+	}
+	return t
 }
 
 // Outcome is what came of handing in one entry.
@@ -272,7 +333,7 @@ type Outcome string
 const (
 	Done    Outcome = "done"    // judged and applied: the entry is gone
 	Again   Outcome = "again"   // not judged: it stays and goes out again
-	Refused Outcome = "refused" // a text: it stays, with the problem
+	Refused Outcome = "refused" // something written: it stays, with the problem
 	Dropped Outcome = "dropped" // refused, and nothing to keep: the entry is gone
 )
 
@@ -305,10 +366,11 @@ func (q *Queue) Judge(now Instant, id chat.CommandID, res protocol.Result) Outco
 		return Again
 	}
 	l.attempts = 0
-	if !it.Text() {
+	if !it.Kept() {
 		q.drop(l, i)
 		return Dropped
 	}
+	l.hold(i)
 	it.Problem = res.Problem
 	return Refused
 }
@@ -343,16 +405,17 @@ func (q *Queue) Wake() {
 }
 
 // Refuse marks entries that may no longer be handed in: texts stay with the
-// problem, the rest is dropped. It gives the entries by outcome.
+// problem, the rest is dropped. It gives the entries by outcome. A text that may
+// have arrived goes out again instead: only the server knows whether it did.
 func (q *Queue) Refuse(which func(Entry) bool, p *protocol.Problem) (refused, dropped []Entry) {
 	for _, key := range slices.Clone(q.order) {
 		l := q.lanes[key]
 		for i := 0; i < len(l.items); i++ {
 			it := l.items[i]
-			if it.Sending || it.Problem != nil || !which(it.Entry) {
+			if it.Sending || it.Problem != nil || it.Text() && it.Uncertain || !which(it.Entry) {
 				continue
 			}
-			if it.Text() {
+			if it.Kept() {
 				it.Problem = p
 				refused = append(refused, it.Entry)
 				continue

@@ -1,6 +1,7 @@
 package outbox
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -130,7 +131,7 @@ func TestRefusedTextHoldsLaterTexts(t *testing.T) {
 	b.ready(one)
 	b.outcome(b.refused(one, protocol.Problem{Code: chat.CodeNewerMessages, Detail: "read first"}), Refused)
 	resolve := b.add(c, protocol.ConversationResolve)
-	b.ready(resolve) // only texts are held
+	b.ready(resolve) // pressed with the refusal in view
 	b.applied(resolve)
 	b.pass(time.Hour)
 	b.ready()
@@ -256,6 +257,33 @@ func TestNewestReadCounts(t *testing.T) {
 	b.ready(third)
 }
 
+// A read position only goes forward, in whatever order it is told; marked unread
+// in between, it begins anew.
+func TestALowerReadDoesNotReplaceAHigher(t *testing.T) {
+	b, c := newBench(t), conv()
+	move := func(kind string, upto int64) Entry {
+		args, err := json.Marshal(protocol.ReadArgs{Conversation: c, Upto: upto})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return Entry{ID: chat.NewID[chat.Command](), Conversation: c, Kind: kind, Args: args, CreatedAt: b.now.Wall}
+	}
+	high, low, higher := move(protocol.ConversationRead, 60), move(protocol.ConversationRead, 57), move(protocol.ConversationRead, 61)
+	unread, again := move(protocol.ConversationUnread, 0), move(protocol.ConversationRead, 58)
+	for _, step := range []struct{ add, goes, stays Entry }{{low, low, high}, {higher, high, higher}, {unread, higher, unread}, {again, unread, again}} {
+		if step.add.ID == low.ID {
+			b.q.Add(b.now, high)
+		}
+		if gone := b.q.Add(b.now, step.add); len(gone) != 1 || gone[0] != step.goes.ID {
+			t.Fatalf("up to %d: superfluous %v", step.add.upto(), gone)
+		}
+		if left := b.q.Entries(); len(left) != 1 || left[0].ID != step.stays.ID {
+			t.Fatalf("up to %d: %+v waits", step.add.upto(), left)
+		}
+	}
+	b.ready(again)
+}
+
 func TestUncertainOnlyIfItMayHaveArrived(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  error
@@ -288,6 +316,21 @@ func TestRefuseMarksTextsAndDropsTheRest(t *testing.T) {
 	b.ready(stays)
 }
 
+// What may have arrived is not called unsent: the server says what became of it.
+func TestRefuseLeavesWhatMayHaveArrived(t *testing.T) {
+	b := newBench(t)
+	e := b.add(conv(), protocol.MessageSend)
+	b.ready(e)
+	b.outcome(b.q.Fail(b.now, e.ID, protocol.Unreachable("post", errors.New("reset"))), Again)
+	refused, dropped := b.q.Refuse(func(Entry) bool { return true }, &protocol.Problem{Code: chat.CodeForbidden})
+	if len(refused) > 0 || len(dropped) > 0 {
+		t.Fatalf("refused %v dropped %v", kinds(refused), kinds(dropped))
+	}
+	b.q.Wake()
+	b.ready(e)
+	b.outcome(b.refused(e, protocol.Problem{Code: chat.CodeForbidden}), Refused)
+}
+
 func TestEmptyLanesAreForgotten(t *testing.T) {
 	b := newBench(t)
 	for range 100 {
@@ -317,4 +360,134 @@ func TestMessagesWaitForChangedSettings(t *testing.T) {
 	b.ready(me)
 	b.outcome(b.applied(me), Done)
 	b.ready(later)
+}
+
+// held adds a message that can be taken back for a while.
+func (b *bench) held(c chat.ConversationID, d time.Duration) Entry {
+	e := Entry{ID: chat.NewID[chat.Command](), Conversation: c, Kind: protocol.MessageSend, CreatedAt: b.now.Wall, Due: b.now.Wall.Add(d)}
+	b.q.Add(b.now, e)
+	return e
+}
+
+func (b *bench) next(want time.Duration) {
+	b.t.Helper()
+	if at, ok := b.q.Next(b.now); !ok || at != want {
+		b.t.Fatalf("next at %v %v, wanted %v", at, ok, want)
+	}
+}
+
+func TestAMessageWaitsToBeTakenBack(t *testing.T) {
+	b, c := newBench(t), conv()
+	one := b.held(c, 10*time.Second)
+	read := b.add(c, protocol.ConversationRead)
+	resolve := b.add(c, protocol.ConversationResolve)
+	two := b.add(c, protocol.MessageSend) // must not overtake
+	b.ready(read)
+	b.applied(read)
+	b.next(10 * time.Second)
+	b.pass(9999 * time.Millisecond)
+	b.ready()
+	b.q.Wake() // the line coming back is no reason to hurry
+	b.ready()
+	b.pass(time.Millisecond)
+	got := b.q.Ready(b.now)
+	if len(got) != 1 || got[0].ID != one.ID || got[0].Elapsed != 0 {
+		t.Fatalf("%+v: wanted the message, with the time to take it back not counted as waiting", got)
+	}
+	b.applied(one)
+	b.ready(resolve)
+	b.applied(resolve)
+	b.pass(3 * time.Second)
+	b.ready(two)
+}
+
+func TestTakingAMessageBackLetsTheNextGo(t *testing.T) {
+	b, c := newBench(t), conv()
+	one := b.held(c, 10*time.Second)
+	two := b.add(c, protocol.MessageSend)
+	b.ready()
+	if !b.q.Remove(one.ID) {
+		t.Fatal("could not take it back")
+	}
+	b.ready(two)
+}
+
+// The pause between two messages and the time to take one back pass together.
+func TestThePauseAndTheTimeToTakeBackPassTogether(t *testing.T) {
+	for name, test := range map[string]struct{ hold, want time.Duration }{
+		"the pause is longer": {2 * time.Second, 3 * time.Second},
+		"the hold is longer":  {5 * time.Second, 5 * time.Second},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b, c := newBench(t), conv()
+			first := b.add(c, protocol.MessageSend)
+			b.ready(first)
+			b.applied(first)
+			second := b.held(c, test.hold)
+			b.next(test.want)
+			b.pass(test.want)
+			b.ready(second)
+		})
+	}
+}
+
+func TestWhatIsLeftToTakeBackAfterARestart(t *testing.T) {
+	for name, test := range map[string]struct {
+		off  time.Duration // by the wall clock, between pressing the key and now
+		want time.Duration
+	}{
+		"some is left":           {4 * time.Second, 6 * time.Second},
+		"the time is over":       {time.Hour, 0},
+		"the clock was set back": {-24 * time.Hour, chat.MaxUndo},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			pressed := b.now.Wall
+			b.now.Wall = pressed.Add(test.off)
+			e := Entry{ID: chat.NewID[chat.Command](), Conversation: conv(), Kind: protocol.MessageSend, CreatedAt: pressed, Due: pressed.Add(10 * time.Second)}
+			b.q.Add(b.now, e)
+			if test.want > 0 {
+				b.ready()
+				b.next(test.want)
+				b.pass(test.want)
+			}
+			b.ready(e)
+		})
+	}
+}
+
+func TestWaitingForTheMomentToSendIsNoAge(t *testing.T) {
+	for name, test := range map[string]struct{ sendAt, want time.Duration }{
+		"to come":  {2 * time.Hour, 0},
+		"has come": {20 * time.Minute, 40 * time.Minute},
+	} {
+		t.Run(name, func(t *testing.T) {
+			b := newBench(t)
+			e := Entry{ID: chat.NewID[chat.Command](), Conversation: conv(), Kind: protocol.MessageSend, CreatedAt: b.now.Wall, SendAt: b.now.Wall.Add(test.sendAt)}
+			b.q.Add(b.now, e)
+			b.pass(time.Hour)
+			if got := b.q.Ready(b.now); len(got) != 1 || got[0].Elapsed != test.want {
+				t.Fatalf("%+v, wanted an age of %v", got, test.want)
+			}
+		})
+	}
+}
+
+// The pause is one conversation's, counts from when the server has taken the
+// message, and holds no comment.
+func TestThePauseIsOfOneConversationsMessages(t *testing.T) {
+	b, c := newBench(t), conv()
+	one := b.add(c, protocol.MessageSend)
+	b.ready(one)
+	b.pass(2 * time.Second) // on its way
+	b.applied(one)
+	comment := b.add(c, protocol.CommentAdd)
+	two := b.add(c, protocol.MessageSend)
+	other := b.add(conv(), protocol.MessageSend)
+	b.ready(comment, other)
+	b.applied(comment)
+	b.pass(2999 * time.Millisecond)
+	b.ready()
+	b.pass(time.Millisecond)
+	b.ready(two)
 }

@@ -70,9 +70,10 @@ func (s *Sync) flyBackfill() {
 	b.flying[c.ID], b.asked[c.ID] = true, true
 	b.count++
 	b.next = now + backfillPause
+	fills := s.fills
 	s.flying.Go(func() {
 		page, err := s.cfg.Client.Messages(s.ctx, c.ID, protocol.MessagesQuery{Limit: backfillPage})
-		s.post(fetched{want: Want{Conversation: c.ID}, page: page, err: err, behind: true})
+		s.post(fetched{want: Want{Conversation: c.ID}, page: page, err: err, behind: true, fills: fills})
 	})
 }
 
@@ -108,6 +109,9 @@ func (s *Sync) backfilled(x fetched) {
 	id := x.want.Conversation
 	delete(b.flying, id)
 	switch {
+	case x.err == nil && x.fills != s.fills:
+		b.count--
+		s.backfillAgain(id, backfillPause)
 	case x.err == nil:
 		if !s.store(x) {
 			b.count-- // it is not here

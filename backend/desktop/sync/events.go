@@ -31,6 +31,7 @@ type Report struct {
 	Total     int64
 	Filling   bool
 	Problem   string // a sentence, when there is more to say than "offline"
+	Proven    bool   // that nothing is missing as of CheckedAt was compared with the server, not only concluded
 }
 
 // Event is something that happened to the machine.
@@ -44,7 +45,9 @@ type (
 		Epoch     string
 		Loaded    bool
 		Gained    bool      // what the member was let to see is not loaded yet
+		Unknown   bool      // contacts are missing
 		CheckedAt chat.Time // when nothing was missing last; 0: never
+		ProvenAt  chat.Time // when the cache was last compared with the server; 0: not since it could have been damaged
 	}
 	// Ticked is time passing. It must come at least every two seconds.
 	Ticked struct{}
@@ -73,6 +76,7 @@ type (
 	Applied struct {
 		Position int64
 		Gained   bool // the member sees more than before: it must be loaded
+		Unknown  bool // a conversation came without its contact
 		Err      error
 	}
 	// Stored says whether a page of history could be written. What could not be
@@ -91,11 +95,35 @@ type (
 		Position int64
 		Epoch    string
 		Gained   bool // more was gained that this fill does not hold
+		Unknown  bool // contacts are missing
 	}
 	FillFailed struct {
 		Gen   int
 		Err   error
 		Local bool // the cache could not be written
+	}
+	// Shown says which list the window shows now.
+	Shown struct{ List List }
+	// Peeked answers Peek.
+	Peeked struct {
+		Gen int
+		Err error
+	}
+	// Introduced answers Introduce.
+	Introduced struct{ Err error }
+	// Rested says that nobody needs anything just now.
+	Rested struct{}
+	// Proved answers Prove: with At the cache held at that moment what the
+	// server has. Differs: it did not, and conversations were Repaired, all but
+	// those in what is Left. Neither, nor Err: it gave way, and is to be tried
+	// again.
+	Proved struct {
+		Gen      int
+		At       chat.Time
+		Differs  bool
+		Repaired int
+		Left     int // buckets that differ still
+		Err      error
 	}
 )
 
@@ -114,6 +142,11 @@ func (PullFailed) event() {}
 func (Filling) event()    {}
 func (Filled) event()     {}
 func (FillFailed) event() {}
+func (Shown) event()      {}
+func (Peeked) event()     {}
+func (Introduced) event() {}
+func (Rested) event()     {}
+func (Proved) event()     {}
 
 // Action is something the machine wants done.
 type Action interface{ action() }
@@ -147,24 +180,40 @@ type (
 		After int64
 		Epoch string
 	}
-	// Fill loads the cache in bulk; a fill before it is given up.
+	// Fill loads the cache in bulk; a fill before it is given up. Another says
+	// that the log is another than the one the cache has followed.
 	Fill struct {
-		Gen   int
-		Kind  FillKind
-		After int64
-		Epoch string
+		Gen     int
+		Kind    FillKind
+		After   int64
+		Epoch   string
+		Another bool
 	}
 	// SignOut ends everything: the session is no more.
 	SignOut struct{ Wipe bool }
 	// Online says that the server was reached again: what waited may go out.
 	Online struct{}
+	// Peek brings the first page of a list into the cache, beside whatever
+	// catches up; answered by Peeked.
+	Peek struct {
+		Gen  int
+		List List
+	}
+	// Introduce loads the contacts of conversations that came without them;
+	// answered by Introduced.
+	Introduce struct{}
+	// Prove compares the cache with the server; answered by Proved.
+	Prove struct{ Gen int }
 )
 
-func (Dial) action()    {}
-func (Abandon) action() {}
-func (Ping) action()    {}
-func (Apply) action()   {}
-func (Pull) action()    {}
-func (Fill) action()    {}
-func (SignOut) action() {}
-func (Online) action()  {}
+func (Dial) action()      {}
+func (Abandon) action()   {}
+func (Ping) action()      {}
+func (Apply) action()     {}
+func (Pull) action()      {}
+func (Fill) action()      {}
+func (SignOut) action()   {}
+func (Online) action()    {}
+func (Peek) action()      {}
+func (Introduce) action() {}
+func (Prove) action()     {}

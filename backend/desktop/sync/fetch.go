@@ -17,7 +17,7 @@ func (m *Machine) applied(ev Applied) {
 	}
 	m.position = ev.Position
 	m.head = max(m.head, m.position)
-	m.gained = m.gained || ev.Gained
+	m.gained, m.unknown = m.gained || ev.Gained, m.unknown || ev.Unknown
 	if m.head > m.position {
 		m.behind, m.behindAt = true, m.now.Mono // still getting on: not stuck
 	}
@@ -88,6 +88,7 @@ func (m *Machine) pulled(page protocol.ChangesPage) {
 	if page.From == m.position && page.To > m.position {
 		m.apply(page.Packet)
 		if page.More {
+			m.lag()
 			// Ask for what follows while this page is being written.
 			m.pulling = true
 			m.do(Pull{page.To, m.epoch})
@@ -104,12 +105,13 @@ func (m *Machine) filled(ev Filled) {
 	kind := m.filling
 	m.stuck, m.problem = false, ""
 	m.filling, m.fillBusy, m.fills, m.done, m.total = "", false, 0, 0, 0
-	m.gained = m.gained || ev.Gained
+	m.gained, m.unknown = m.gained || ev.Gained, ev.Unknown
+	m.unproven()
 	if kind == FillGained {
 		m.check()
 		return
 	}
-	m.position, m.epoch, m.loaded = ev.Position, ev.Epoch, true
+	m.position, m.epoch, m.loaded, m.another = ev.Position, ev.Epoch, true, false
 	if kind == FillBootstrap {
 		m.head = ev.Position
 		m.dialAt = m.now.Mono
@@ -140,7 +142,7 @@ func (m *Machine) failed(err error, retry func()) {
 	if m.socket != socketWelcomed {
 		m.troubled(m.now)
 	}
-	if !protocol.IsUnreachable(err) {
+	if !protocol.IsUnreachable(err) || protocol.IsUntrusted(err) {
 		m.problem = chat.ErrorMessage(err)
 	}
 }
@@ -153,11 +155,14 @@ func (m *Machine) want(kind FillKind) {
 	case m.filling == FillGained && kind == FillState:
 		m.gained = true // afterwards, anew
 	}
+	if kind == FillState {
+		m.lag()
+	}
 	m.filling, m.fillBusy, m.fillAt, m.done, m.total = kind, false, m.now.Mono, 0, 0
 }
 
-// reset forgets the position: the log is another one. Rows stay readable until
-// the bootstrap has named what there is.
+// reset forgets the position: the log is another one, also where it goes by the
+// same epoch. Rows stay readable until the bootstrap has named what there is.
 func (m *Machine) reset() {
 	if m.filling == FillBootstrap && m.fillBusy {
 		return
@@ -166,7 +171,8 @@ func (m *Machine) reset() {
 		m.do(Abandon{m.gen})
 		m.socket = socketNone
 	}
-	m.position, m.head, m.epoch, m.loaded, m.behind = 0, 0, "", false, false
+	m.position, m.head, m.epoch, m.loaded, m.behind, m.another = 0, 0, "", false, false, true
+	m.unproven()
 	m.want(FillBootstrap)
 }
 

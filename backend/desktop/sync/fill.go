@@ -2,6 +2,8 @@ package sync
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"parley/backend/chat"
 	"parley/backend/desktop/cache"
@@ -38,7 +40,8 @@ func (s *Sync) startFill(a Fill) {
 		}
 		position, epoch := s.cfg.Cache.Position()
 		_, gained := s.cfg.Cache.Gained()
-		s.post(Filled{Gen: a.Gen, Position: position, Epoch: epoch, Gained: gained})
+		s.cfg.Log.Info("cache filled", "kind", a.Kind, "conversations", l.done, "position", position, "more", gained)
+		s.post(Filled{Gen: a.Gen, Position: position, Epoch: epoch, Gained: gained, Unknown: s.unknown()})
 	})
 }
 
@@ -53,11 +56,19 @@ type loader struct {
 	safe   string // the last cursor among rows: where to go on after them
 	done   int64
 	total  int64
-	gains  int64 // what this load holds, of what was gained
-	local  bool  // the error is the cache's, not the network's
+	since  chat.Time // when the window of the answer begins
+	gains  int64     // what this load holds, of what was gained
+	local  bool      // the error is the cache's, not the network's
 }
 
 func (l *loader) load() error {
+	if _, epoch := l.s.cfg.Cache.Position(); l.a.Another && epoch != "" {
+		// Noted before it is asked for: it may go by the same epoch, and be longer
+		// by then than what is known.
+		if err := l.fail(l.s.cfg.Cache.BeginEra(l.ctx)); err != nil {
+			return err
+		}
+	}
 	l.gains, _ = l.s.cfg.Cache.Gained() // before the first answer: what is gained later may not be in it
 	if b, ok := l.s.cfg.Cache.Bootstrapping(); ok && l.resumable() && b.Sweep == (l.a.Kind == FillBootstrap) {
 		l.cursor = b.Cursor
@@ -94,7 +105,7 @@ func (l *loader) page() (protocol.BootstrapEnd, error) {
 	l.rows, l.safe = l.rows[:0], ""
 	rows := protocol.Rows{Head: l.head, Line: l.line}
 	if l.a.Kind == FillState {
-		return l.s.cfg.Client.State(l.ctx, l.a.Epoch, l.a.After, l.cursor, rows)
+		return l.s.cfg.Client.State(l.ctx, l.a.Epoch, l.a.After, l.s.cfg.Days, l.cursor, rows)
 	}
 	return l.s.cfg.Client.Bootstrap(l.ctx, l.s.cfg.Days, l.cursor, rows)
 }
@@ -104,8 +115,18 @@ func (l *loader) head(h protocol.BootstrapHead) error {
 		l.total = h.Total
 	}
 	l.report()
+	l.since = h.Since
 	if !l.resumable() {
+		// Under another access than the one that is known here, the answer lacks
+		// what was gained, and what it has instead is not taken. The change of
+		// access is on its way.
+		if known, ok := l.s.cfg.Cache.Access(); ok && h.Access != nil && !sameAccess(known, *h.Access) {
+			return protocol.Unreachable("load what was gained", errAccessChanges)
+		}
 		return nil
+	}
+	if b, ok := l.s.cfg.Cache.Bootstrapping(); ok && l.a.Kind == FillState && h.Head < b.Head {
+		return chat.Errorf(chat.CodeReset, "The server's log ends before what it said of it.")
 	}
 	if h.Access != nil {
 		if err := l.s.cfg.BeforeAccess(l.ctx, *h.Access); err != nil {
@@ -113,12 +134,19 @@ func (l *loader) head(h protocol.BootstrapHead) error {
 		}
 	}
 	return l.fail(l.s.cfg.Cache.BeginBootstrap(l.ctx, cache.Bootstrap{
-		Head: h.Head, Epoch: h.Epoch, Access: h.Access, Sweep: l.a.Kind == FillBootstrap, Cursor: l.cursor}))
+		Head: h.Head, Epoch: h.Epoch, Access: h.Access, Sweep: l.a.Kind == FillBootstrap, Since: h.Since, Cursor: l.cursor}))
+}
+
+var errAccessChanges = errors.New("the server knows of another access by now")
+
+// sameAccess reports whether two accesses let see the same.
+func sameAccess(a, b chat.Access) bool {
+	return a.Revoked == b.Revoked && len(a.Brands) == len(b.Brands) &&
+		!slices.ContainsFunc(a.Brands, func(id chat.BrandID) bool { return !slices.Contains(b.Brands, id) })
 }
 
 func (l *loader) line(b protocol.BootstrapLine) error {
-	l.rows = append(l.rows, cache.Row{Kind: b.Kind, ID: b.ID, Ver: b.Ver, Op: b.Op, Brand: b.Brand,
-		Conversation: b.Conversation, Data: b.Data})
+	l.rows = append(l.rows, rowOf(b))
 	if b.Cursor != "" {
 		l.safe = b.Cursor
 	}
@@ -152,7 +180,18 @@ func (l *loader) flush(cursor string) error {
 
 func (l *loader) finish() error {
 	if !l.resumable() {
-		return l.fail(l.s.cfg.Cache.LoadedGained(l.ctx, l.gains))
+		return l.fail(l.s.cfg.Cache.LoadedGained(l.ctx, l.gains, l.since))
+	}
+	if l.a.Kind == FillBootstrap {
+		if err := l.catchUp(); err != nil {
+			return err
+		}
+		if err := l.resolveDoubts(); err != nil {
+			return err
+		}
+	}
+	if err := l.s.cfg.BeforeSweep(l.ctx); err != nil {
+		return l.fail(err)
 	}
 	applied, err := l.s.cfg.Cache.FinishBootstrap(l.ctx)
 	if err != nil {
@@ -172,4 +211,9 @@ func (l *loader) fail(err error) error {
 		l.s.cfg.Log.Error("fill cache", "kind", l.a.Kind, "error", err)
 	}
 	return err
+}
+
+// rowOf is a line of an answer as the cache takes it.
+func rowOf(b protocol.BootstrapLine) cache.Row {
+	return cache.Row{Kind: b.Kind, ID: b.ID, Ver: b.Ver, Op: b.Op, Brand: b.Brand, Conversation: b.Conversation, Data: b.Data}
 }

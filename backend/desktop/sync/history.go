@@ -96,10 +96,11 @@ func (s *Sync) flyHistory() {
 		}
 		h.waiting = slices.Delete(h.waiting, i, i+1)
 		h.flying[x.key()] = x
+		fills := s.fills
 		s.flying.Go(func() {
 			page, err := s.cfg.Client.Messages(s.ctx, x.Conversation,
 				protocol.MessagesQuery{Before: x.Before, After: x.After, Around: x.Around, Limit: x.Limit})
-			s.post(fetched{want: x.Want, page: page, err: err})
+			s.post(fetched{want: x.Want, page: page, err: err, fills: fills})
 		})
 	}
 }
@@ -114,6 +115,8 @@ func (s *Sync) arrived(got fetched) {
 	x := h.flying[got.want.key()]
 	delete(h.flying, got.want.key())
 	switch code := chat.ErrorCode(got.err); {
+	case got.err == nil && got.fills != s.fills:
+		h.again(x)
 	case got.err == nil:
 		if !s.store(got) {
 			h.again(x)

@@ -61,6 +61,7 @@ type Machine struct {
 
 	socket    socketState
 	gen       int
+	after     int64 // what the socket was asked to go on from
 	openedAt  time.Duration
 	heardAt   Instant
 	beat      time.Duration
@@ -78,6 +79,7 @@ type Machine struct {
 	fillGen   int
 	fillAt    time.Duration
 	fills     int
+	another   bool // the log is another than the cache's, until that is loaded
 	gained    bool // load what was gained once nothing else fills
 	done      int64
 	total     int64
@@ -88,6 +90,24 @@ type Machine struct {
 	problem   string
 	stuck     bool   // the cache cannot be written: said, and tried again
 	ended     Status // signed_out, error: nothing more is done
+
+	shown    List // what the window shows
+	peeked   List // what was asked for since we lag; zero: nothing
+	lagging  bool // more to catch up with than one page
+	peeking  bool
+	peekGen  int
+	peekAt   time.Duration // not before
+	peeks    int
+	unknown  bool          // contacts are missing
+	asking   bool          // for them
+	askAt    time.Duration // not before
+	asks     int
+	provenAt chat.Time // 0: not since the cache became what it is
+	proving  bool
+	proveGen int
+	proveAt  time.Duration // not before
+	differed int           // times in a row
+	rounds   int           // of a repair in parts
 
 	out []Action
 }
@@ -119,7 +139,9 @@ func (m *Machine) take(ev Event) {
 	switch ev := ev.(type) {
 	case Started:
 		m.position, m.head, m.epoch, m.loaded = ev.Position, ev.Position, ev.Epoch, ev.Loaded
-		m.gained, m.checkedAt = ev.Gained, ev.CheckedAt
+		m.gained, m.unknown, m.checkedAt = ev.Gained, ev.Unknown, ev.CheckedAt
+		m.unproven()
+		m.provenAt = ev.ProvenAt
 		// As long as nobody answers, the line is as lost as when the program
 		// last knew better.
 		m.troubled(Instant{Mono: m.now.Mono, Wall: ev.CheckedAt})
@@ -153,6 +175,16 @@ func (m *Machine) take(ev Event) {
 		m.written(ev.Err)
 	case Pulled, PullFailed, Filling, Filled, FillFailed:
 		m.fetched(ev)
+	case Shown:
+		m.shown = ev.List
+	case Peeked:
+		m.peekAnswered(ev)
+	case Introduced:
+		m.introduced(ev)
+	case Rested:
+		m.rested()
+	case Proved:
+		m.proved(ev)
 	}
 }
 
@@ -172,13 +204,14 @@ func (m *Machine) step() {
 	if m.filling != "" && !m.fillBusy && now >= m.fillAt {
 		m.fillBusy = true
 		m.fillGen++
-		m.do(Fill{m.fillGen, m.filling, m.position, m.epoch})
+		m.do(Fill{m.fillGen, m.filling, m.position, m.epoch, m.another})
 	}
 	// A socket serves a cache that has a position; a bootstrap gives it one.
 	if m.socket == socketNone && m.loaded && m.filling != FillBootstrap && now >= m.dialAt {
 		m.gen++
 		m.socket = socketDialing
-		m.do(Dial{m.gen, m.position, m.epoch})
+		m.after = m.position
+		m.do(Dial{m.gen, m.after, m.epoch})
 	}
 	if m.head > m.position {
 		if !m.behind {
@@ -190,6 +223,11 @@ func (m *Machine) step() {
 	if m.behind && now-m.behindAt >= behindGrace {
 		m.pull()
 	}
+	if m.head-m.position > protocol.MaxChanges {
+		m.lag()
+	}
+	m.peek()
+	m.introduce()
 	if m.trouble && now-m.since.Mono >= offlineGrace {
 		m.offline = true
 	}
@@ -213,6 +251,9 @@ func (m *Machine) Next() time.Duration {
 		earlier(m.behindAt + behindGrace)
 		earlier(m.pullAt)
 	}
+	if m.unknown && !m.asking {
+		earlier(m.askAt)
+	}
 	if m.trouble && !m.offline {
 		earlier(m.since.Mono + offlineGrace)
 	}
@@ -221,7 +262,7 @@ func (m *Machine) Next() time.Duration {
 
 // Report gives what may be said about the connection now.
 func (m *Machine) Report() Report {
-	r := Report{CheckedAt: m.checkedAt, Position: m.position, Head: max(m.head, m.position), Problem: m.problem}
+	r := Report{CheckedAt: m.checkedAt, Position: m.position, Head: max(m.head, m.position), Problem: m.problem, Proven: m.provenAt > 0}
 	if m.filling != "" {
 		r.Filling, r.Done, r.Total = true, m.done, m.total
 	}
@@ -305,6 +346,9 @@ func (m *Machine) lost(ev Lost) {
 		m.reset()
 	}
 	m.noSocket(m.now)
+	if protocol.IsUntrusted(ev.Err) {
+		m.problem = chat.ErrorMessage(ev.Err)
+	}
 	m.dialAt = m.now.Mono + max(m.delay(&m.redials), ev.RetryAfter, retryAfter(ev.Err))
 }
 
@@ -325,6 +369,7 @@ func (m *Machine) heard(f protocol.Frame) {
 		m.welcome(f)
 	case protocol.FrameBehind:
 		m.head = max(m.head, f.Head)
+		m.lag() // too far for packets
 		m.pull()
 	case protocol.FrameBeat:
 		m.head = max(m.head, f.Head)
@@ -335,7 +380,9 @@ func (m *Machine) heard(f protocol.Frame) {
 }
 
 func (m *Machine) welcome(f protocol.Frame) {
-	if (f.Epoch != "" && m.epoch != "" && f.Epoch != m.epoch) || f.Head < m.position {
+	// Against where it was dialled from: a pull may have been faster than this
+	// frame, and have brought what was not there yet when it was written.
+	if (f.Epoch != "" && m.epoch != "" && f.Epoch != m.epoch) || f.Head < m.after {
 		m.do(Abandon{m.gen})
 		m.socket, m.dialAt = socketNone, m.now.Mono
 		m.reset()

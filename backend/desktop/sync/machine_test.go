@@ -228,16 +228,16 @@ func TestDoubtIsSettledByPing(t *testing.T) {
 
 func TestEmptyCacheIsFilledThenDialled(t *testing.T) {
 	w := newWorld(t)
-	w.want(w.event(Started{}), Fill{1, FillBootstrap, 0, ""})
+	w.want(w.event(Started{}), Fill{1, FillBootstrap, 0, "", false})
 	w.event(Filling{1, 5, 10})
 	if r := w.status(StatusCatchingUp); !r.Filling || r.Done != 5 || r.Total != 10 {
 		t.Fatalf("progress missing in %+v", r)
 	}
 	w.event(FillFailed{Gen: 1, Err: protocol.Unreachable("get", protocol.ErrCutOff)})
 	w.pass(400 * time.Millisecond)
-	w.want(w.pass(200*time.Millisecond), Fill{2, FillBootstrap, 0, ""})
-	w.want(w.event(Filled{1, 1, "old", false})) // the attempt given up says nothing any more
-	w.want(w.event(Filled{2, 77, "e", false}), Dial{1, 77, "e"})
+	w.want(w.pass(200*time.Millisecond), Fill{2, FillBootstrap, 0, "", false})
+	w.want(w.event(Filled{Gen: 1, Position: 1, Epoch: "old"})) // the attempt given up says nothing any more
+	w.want(w.event(Filled{Gen: 2, Position: 77, Epoch: "e"}), Dial{1, 77, "e"})
 }
 
 func TestAnotherEpochBootstraps(t *testing.T) {
@@ -245,7 +245,7 @@ func TestAnotherEpochBootstraps(t *testing.T) {
 	w.event(Started{Position: 10, Epoch: "e", Loaded: true})
 	w.event(Opened{1})
 	w.want(w.frame(protocol.Frame{Type: protocol.FrameWelcome, Head: 50, Epoch: "restored"}),
-		Abandon{1}, Fill{1, FillBootstrap, 0, ""})
+		Abandon{1}, Fill{1, FillBootstrap, 0, "", true})
 	if r := w.m.Report(); r.Status == StatusLive {
 		t.Fatal("called live in the middle of a reset")
 	}
@@ -255,15 +255,29 @@ func TestHeadBelowPositionBootstraps(t *testing.T) {
 	w := newWorld(t)
 	w.event(Started{Position: 10, Epoch: "e", Loaded: true})
 	w.event(Opened{1})
-	w.want(w.frame(protocol.Frame{Type: protocol.FrameWelcome, Head: 9, Epoch: "e"}), Abandon{1}, Fill{1, FillBootstrap, 0, ""})
+	w.want(w.frame(protocol.Frame{Type: protocol.FrameWelcome, Head: 9, Epoch: "e"}), Abandon{1}, Fill{1, FillBootstrap, 0, "", true})
+}
+
+// TestAWelcomeThatAPullOvertook says the head of the moment it was written at:
+// what a pull brought meanwhile on a faster line was not there yet.
+func TestAWelcomeThatAPullOvertook(t *testing.T) {
+	w := online(t)
+	w.frame(protocol.Frame{Type: protocol.FrameBehind, Head: 12}) // pulls
+	w.event(Lost{Gen: 1, Err: protocol.Unreachable("read", errors.New("reset"))})
+	w.pass(2 * time.Second) // dials again, from 10
+	w.event(Opened{w.m.gen})
+	w.want(w.event(page(10, 12, 12, false)), apply(10, 12))
+	w.event(Applied{Position: 12})
+	w.want(w.frame(protocol.Frame{Type: protocol.FrameWelcome, Head: 10, Beat: 20, Epoch: "e"}), Online{})
+	w.status(StatusLive)
 }
 
 func TestFarBehindReadsState(t *testing.T) {
 	w := online(t)
 	w.frame(protocol.Frame{Type: protocol.FrameBehind, Head: 90_000})
-	w.want(w.event(PullFailed{chat.Errorf(chat.CodeFarBehind, "far")}), Fill{1, FillState, 10, "e"})
+	w.want(w.event(PullFailed{chat.Errorf(chat.CodeFarBehind, "far")}), Fill{1, FillState, 10, "e", false})
 	w.want(w.packet(90_000, 90_001)) // not on top of this position
-	w.want(w.event(Filled{1, 90_000, "e", false}), Pull{90_000, "e"})
+	w.want(w.event(Filled{Gen: 1, Position: 90_000, Epoch: "e"}), Pull{90_000, "e"})
 	w.want(w.event(page(90_000, 90_001, 90_001, false)), apply(90_000, 90_001))
 	w.event(Applied{Position: 90_001})
 	w.status(StatusLive)
@@ -274,7 +288,7 @@ func TestGainedAccessIsLoadedBesides(t *testing.T) {
 	checked := w.m.Report().CheckedAt
 	w.pass(time.Second)
 	w.want(w.packet(10, 11), apply(10, 11))
-	w.want(w.event(Applied{Position: 11, Gained: true}), Fill{1, FillGained, 11, "e"})
+	w.want(w.event(Applied{Position: 11, Gained: true}), Fill{1, FillGained, 11, "e", false})
 	w.event(Filling{1, 3, 8})
 	if r := w.status(StatusCatchingUp); !r.Filling || r.Done != 3 || r.Total != 8 {
 		t.Fatalf("progress missing in %+v", r)
@@ -284,7 +298,7 @@ func TestGainedAccessIsLoadedBesides(t *testing.T) {
 	if r := w.status(StatusCatchingUp); r.CheckedAt != checked {
 		t.Fatalf("checked at %v although what was gained is not here", r.CheckedAt)
 	}
-	w.want(w.event(Filled{1, 12, "e", false}))
+	w.want(w.event(Filled{Gen: 1, Position: 12, Epoch: "e"}))
 	if r := w.status(StatusLive); r.CheckedAt != w.now.Wall {
 		t.Fatalf("all is here at %v, but checked at %v", w.now.Wall, r.CheckedAt)
 	}
@@ -292,15 +306,15 @@ func TestGainedAccessIsLoadedBesides(t *testing.T) {
 
 func TestGainedAccessIsLoadedAfterARestart(t *testing.T) {
 	w := newWorld(t)
-	w.want(w.event(Started{Position: 10, Epoch: "e", Loaded: true, Gained: true}), Fill{1, FillGained, 10, "e"}, Dial{1, 10, "e"})
+	w.want(w.event(Started{Position: 10, Epoch: "e", Loaded: true, Gained: true}), Fill{1, FillGained, 10, "e", false}, Dial{1, 10, "e"})
 	w.event(Opened{1})
 	w.frame(protocol.Frame{Type: protocol.FrameWelcome, Head: 10, Beat: 20, Epoch: "e"})
 	if r := w.status(StatusCatchingUp); r.CheckedAt != 0 {
 		t.Fatalf("checked at %v although what was gained is not here", r.CheckedAt)
 	}
-	w.want(w.event(Filled{1, 10, "e", true}), Fill{2, FillGained, 10, "e"}) // more was gained meanwhile
+	w.want(w.event(Filled{Gen: 1, Position: 10, Epoch: "e", Gained: true}), Fill{2, FillGained, 10, "e", false}) // more was gained meanwhile
 	w.status(StatusCatchingUp)
-	w.event(Filled{2, 10, "e", false})
+	w.event(Filled{Gen: 2, Position: 10, Epoch: "e"})
 	w.status(StatusLive)
 }
 
@@ -310,8 +324,8 @@ func TestStateLeavesOpenWhatWasGained(t *testing.T) {
 	w := online(t)
 	w.packet(10, 11)
 	w.event(Applied{Position: 11, Gained: true})
-	w.want(w.event(PullFailed{chat.Errorf(chat.CodeFarBehind, "far")}), Fill{2, FillState, 11, "e"})
-	w.want(w.event(Filled{2, 50, "e", true}), Pull{50, "e"}, Fill{3, FillGained, 50, "e"})
+	w.want(w.event(PullFailed{chat.Errorf(chat.CodeFarBehind, "far")}), Fill{2, FillState, 11, "e", false})
+	w.want(w.event(Filled{Gen: 2, Position: 50, Epoch: "e", Gained: true}), Pull{50, "e"}, Fill{3, FillGained, 50, "e", false})
 	w.status(StatusCatchingUp)
 }
 

@@ -29,6 +29,12 @@ type Config struct {
 	// BeforeAccess is called before the cache forgets what the member may no
 	// longer see; an error puts that off.
 	BeforeAccess func(context.Context, chat.Access) error
+	// BeforeSweep is called before the cache forgets what the bootstrap under
+	// way has not named; an error puts that off.
+	BeforeSweep func(context.Context) error
+	// Abandoned says that the line seems to have died without a word: what
+	// waits for an answer on it may wait in vain.
+	Abandoned func()
 	// Online says that the server was reached again.
 	Online func()
 	// Ended says that the session is no more.
@@ -58,6 +64,11 @@ type Sync struct {
 	fill     *fill
 	history  history
 	backfill backfill
+	// fills counts the beginnings and ends of fills that take the position to
+	// another place. A page of a thread that was asked for before may be of
+	// another log, or older than what the fill has brought, and no change will
+	// say so: it is asked for again.
+	fills    int
 	reported Report
 	savedAt  time.Duration // when the time of the last check was written
 }
@@ -77,6 +88,7 @@ type (
 		page   protocol.RawMessages
 		err    error
 		behind bool // by the background, not for the window
+		fills  int  // Sync.fills when it was asked for
 	}
 	send struct{ frame protocol.Frame }
 )
@@ -139,7 +151,8 @@ func (s *Sync) run() {
 	defer s.abandon()
 	position, epoch := s.cfg.Cache.Position()
 	_, gained := s.cfg.Cache.Gained()
-	s.handle(Started{Position: position, Epoch: epoch, Loaded: s.cfg.Cache.Loaded(), Gained: gained, CheckedAt: s.cfg.Cache.CheckedAt()})
+	s.handle(Started{Position: position, Epoch: epoch, Loaded: s.cfg.Cache.Loaded(), Gained: gained, Unknown: s.unknown(), CheckedAt: s.cfg.Cache.CheckedAt(),
+		ProvenAt: s.cfg.Cache.Proven().At})
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for {
@@ -154,6 +167,7 @@ func (s *Sync) run() {
 		case <-s.ctx.Done():
 			return
 		}
+		s.rest()
 		s.flyBackfill()
 		next := min(s.m.Next(), s.nextBackfill())
 		timer.Reset(max(next-s.cfg.Clock().Mono, time.Millisecond))
@@ -204,6 +218,7 @@ func (s *Sync) take(x any) {
 		}
 		s.handle(x)
 	case Filled:
+		s.fills++
 		s.backfill.renew()
 		s.handle(x)
 	case Event:
@@ -244,6 +259,8 @@ func (s *Sync) execute(a Action) Event {
 		s.dial(a)
 	case Abandon:
 		s.abandon()
+		s.cfg.Client.Close() // idle connections are as dead: the next request would wait for one in vain
+		s.cfg.Abandoned()
 	case Ping:
 		if s.live != nil && s.live.Ping() != nil {
 			return Lost{Gen: a.Gen, Err: protocol.Unreachable("ping", context.DeadlineExceeded)}
@@ -253,7 +270,16 @@ func (s *Sync) execute(a Action) Event {
 	case Pull:
 		s.pull(a)
 	case Fill:
+		if a.Kind != FillGained {
+			s.fills++
+		}
 		s.startFill(a)
+	case Peek:
+		s.peek(a)
+	case Introduce:
+		s.introduce()
+	case Prove:
+		s.prove(a)
 	case SignOut:
 		s.cfg.Ended(a.Wipe)
 	case Online:
@@ -330,5 +356,5 @@ func (s *Sync) apply(p protocol.Packet) Event {
 	position, _ := s.cfg.Cache.Position()
 	s.cfg.Changed(applied)
 	s.backfill.dirty = true
-	return Applied{Position: position, Gained: applied.Gained}
+	return Applied{Position: position, Gained: applied.Gained, Unknown: applied.Unknown}
 }

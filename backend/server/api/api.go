@@ -20,6 +20,7 @@ import (
 	"runtime/debug"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -78,6 +79,7 @@ type API struct {
 	draining atomic.Bool
 	bodies   *body.Bounds
 	failures *rate.Limiter // lines of the log about what is unavailable
+	buffers  sync.Pool     // what sockets write with
 }
 
 // New builds the API.

@@ -3,9 +3,11 @@ package api
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
+	"parley/backend/search"
 	"parley/backend/server/inbox"
 )
 
@@ -135,8 +137,17 @@ func (a *API) getConversations(w http.ResponseWriter, r *http.Request, who inbox
 		Unread: q.flag("unread"), Unassigned: q.flag("unassigned"), Query: q.text("q")}
 	switch f.Status {
 	case "", chat.StatusOpen, chat.StatusResolved, chat.StatusClosed:
+	case "done":
+		f.Status, f.Done = "", true
 	default:
-		return chat.Invalid("status", "One of open, resolved, closed is wanted.")
+		return chat.Invalid("status", "One of open, resolved, closed, done is wanted.")
+	}
+	switch q.text("order") {
+	case "", "newest":
+	case "oldest":
+		f.Oldest = true
+	default:
+		return chat.Invalid("order", "One of newest, oldest is wanted.")
 	}
 	switch f.State {
 	case "", chat.StateAssistant, chat.StateEscalated, chat.StateRequested, chat.StateAgent, chat.StatePaused, chat.StateClosed:
@@ -148,19 +159,26 @@ func (a *API) getConversations(w http.ResponseWriter, r *http.Request, who inbox
 
 func (a *API) getSearch(w http.ResponseWriter, r *http.Request, who inbox.Principal) error {
 	q := query(r)
-	f := inbox.ConversationFilter{Query: q.text("q")}
-	if f.Query == "" && q.err == nil {
-		return chat.Invalid("q", "Type something to look for.")
-	}
-	return a.listConversations(w, r, who, q, f)
-}
-
-func (a *API) listConversations(w http.ResponseWriter, r *http.Request, who inbox.Principal, q *params, f inbox.ConversationFilter) error {
-	cursor, limit := q.text("cursor"), q.number("limit", 50, 1, 200)
+	typed, cursor, limit := q.text("q"), q.text("cursor"), q.number("limit", 50, 1, 200)
 	if q.err != nil {
 		return q.err
 	}
-	page, err := a.inbox.Conversations(r.Context(), who, f, cursor, int(limit))
+	if typed == "" {
+		return chat.Invalid("q", "Type something to look for.")
+	}
+	page, err := a.inbox.Search(r.Context(), who, search.Parse(typed, time.UTC), cursor, int(limit))
+	if err != nil {
+		return err
+	}
+	return answer(w, http.StatusOK, page)
+}
+
+func (a *API) listConversations(w http.ResponseWriter, r *http.Request, who inbox.Principal, q *params, f inbox.ConversationFilter) error {
+	cursor, limit, with := q.text("cursor"), q.number("limit", 50, 1, 200), queryIDs[chat.Conversation](q, "with")
+	if q.err != nil {
+		return q.err
+	}
+	page, err := a.inbox.Conversations(r.Context(), who, f, cursor, int(limit), with)
 	if err != nil {
 		return err
 	}

@@ -2,22 +2,23 @@ package api
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
+
+	"github.com/gorilla/websocket"
 
 	"parley/backend/chat"
 	"parley/backend/server/fanout"
 	"parley/backend/server/inbox"
 )
 
-// The bounds of a workspace's tail cache.
 const (
-	tailEntries = 4000
-	tailBytes   = 4 << 20
-	tailRead    = 500 // changes read from the log at once
+	tailRead  = 500  // changes read from the log at once
+	tailFirst = 1000 // changes that a hub begins with
 )
 
 // hubs keeps one hub per workspace that has sockets.
@@ -27,6 +28,10 @@ type hubs struct {
 	metrics     *metrics
 	beat, hello time.Duration
 	poll, slow  time.Duration
+	tick        time.Duration // of a hub's clock
+	// In ticks: the time between two beats, and what the
+	// writing of a frame may take.
+	beatTicks, slowTicks int64
 
 	mu       sync.Mutex
 	m        map[chat.WorkspaceID]*hub
@@ -36,33 +41,33 @@ type hubs struct {
 }
 
 func newHubs(in *inbox.Inbox, log *slog.Logger, m *metrics, beat, hello, poll, slow time.Duration) *hubs {
-	return &hubs{inbox: in, log: log, metrics: m, beat: beat, hello: hello, poll: poll, slow: slow, m: map[chat.WorkspaceID]*hub{}}
+	tick := max(min(maxTick, beat/10, slow/4), time.Millisecond)
+	return &hubs{inbox: in, log: log, metrics: m, beat: beat, hello: hello, poll: poll, slow: slow, tick: tick,
+		beatTicks: max(int64(beat/tick), 1), slowTicks: max(int64((slow+tick-1)/tick), 1), m: map[chat.WorkspaceID]*hub{}}
 }
 
 // hub is the members' sockets of one workspace and the newest piece of its
-// log, read once for all of them. A socket that wants older changes reads the
-// log itself, so the cache's size bounds memory, never truth.
+// log, read once for all of them. Who wants older changes asks for a page of
+// the log, so the tail's size bounds memory, never truth.
 type hub struct {
 	hubs   *hubs
 	ws     chat.WorkspaceID
 	wake   chan struct{} // holds one: the log may have grown
 	stop   chan struct{}
 	cancel func()
-	users  int // guarded by hubs.mu
+	users  int        // guarded by hubs.mu
+	first  sync.Mutex // held by whoever begins
+
+	// tail is nil until the hub has begun; from then on only run replaces it.
+	// Sockets read it without a lock, a thousand of them at once.
+	tail   atomic.Pointer[tail]
+	frames frames
+	pages  pages
+	clock  atomic.Int64 // ticks of pace
 
 	mu      sync.Mutex
 	kicks   []fanout.Kick // heard, and not yet passed on
-	tail    []entry       // the changes (from, head], one each
-	from    int64
-	head    int64
-	bytes   int
 	sockets map[*socket]struct{}
-}
-
-// entry is a change and its JSON, encoded once for all sockets.
-type entry struct {
-	change chat.Change
-	raw    json.RawMessage
 }
 
 // enter counts a socket that is about to shake hands; false while draining.
@@ -84,11 +89,11 @@ func (hs *hubs) join(ctx context.Context, ws chat.WorkspaceID, s *socket) (*hub,
 	hs.mu.Lock()
 	h := hs.m[ws]
 	if h == nil {
-		h = &hub{hubs: hs, ws: ws, wake: make(chan struct{}, 1), stop: make(chan struct{}), sockets: map[*socket]struct{}{}, from: -1, head: -1}
+		h = &hub{hubs: hs, ws: ws, wake: make(chan struct{}, 1), stop: make(chan struct{}), sockets: map[*socket]struct{}{}}
 		h.cancel = hs.inbox.Subscribe(ws, h.hear)
 		hs.m[ws] = h
-		hs.runs.Add(1)
-		go h.run()
+		hs.runs.Go(h.run)
+		hs.runs.Go(h.pace)
 	}
 	h.users++
 	draining := hs.draining
@@ -99,6 +104,8 @@ func (hs *hubs) join(ctx context.Context, ws chat.WorkspaceID, s *socket) (*hub,
 		return nil, err
 	}
 	h.mu.Lock()
+	// Who came together beats apart.
+	s.beatAt = h.clock.Load() + 1 + rand.Int64N(hs.beatTicks)
 	h.sockets[s] = struct{}{}
 	h.mu.Unlock()
 	hs.metrics.sockets.Inc()
@@ -106,11 +113,15 @@ func (hs *hubs) join(ctx context.Context, ws chat.WorkspaceID, s *socket) (*hub,
 	if draining {
 		s.close(restarting(1))
 	}
-	select { // the log may have grown between its reading and the joining
-	case h.wake <- struct{}{}:
-	default:
-	}
 	return h, nil
+}
+
+// look makes the hub look at the log. It does not block.
+func (h *hub) look() {
+	select {
+	case h.wake <- struct{}{}:
+	default: // it is already awake
+	}
 }
 
 // part removes a socket; the last one ends the hub.
@@ -131,29 +142,35 @@ func (h *hub) part(s *socket) {
 	}
 }
 
-// begin learns where the log stands, once.
+// begin learns where the log stands, once, and takes its newest piece over: after
+// a restart every client comes back from a little behind the head, and one
+// reading serves them all.
 func (h *hub) begin(ctx context.Context) error {
-	h.mu.Lock()
-	known := h.head >= 0
-	h.mu.Unlock()
-	if known {
+	h.first.Lock()
+	defer h.first.Unlock()
+	if h.tail.Load() != nil {
 		return nil
 	}
 	head, _, err := h.hubs.inbox.Head(ctx, h.ws)
 	if err != nil {
 		return fmt.Errorf("read head: %w", err)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if h.head < 0 {
-		h.from, h.head = head, head
+	from := max(head-tailFirst, 0)
+	changes, err := h.hubs.inbox.LogTail(ctx, h.ws, from, tailFirst, 0)
+	if err != nil {
+		from, changes = head, nil // trimmed: who is behind reads for itself
 	}
+	fresh, err := encoded(changes)
+	if err != nil {
+		return err
+	}
+	h.tail.Store((&tail{from: from, head: from}).with(fresh))
+	h.look() // what came since was heard before there was anything to do
 	return nil
 }
 
 // run follows the log: woken by hints, and by the clock in case one was lost.
 func (h *hub) run() {
-	defer h.hubs.runs.Done()
 	tick := time.NewTicker(h.hubs.poll)
 	defer tick.Stop()
 	ctx := context.Background() // not of any one socket's request
@@ -200,13 +217,11 @@ func (h *hub) kick(kicks []fanout.Kick) {
 // follow reads what is new and wakes the sockets.
 func (h *hub) follow(ctx context.Context) error {
 	for {
-		h.mu.Lock()
-		after := h.head
-		h.mu.Unlock()
-		if after < 0 {
+		t := h.tail.Load()
+		if t == nil {
 			return nil
 		}
-		changes, err := h.hubs.inbox.LogTail(ctx, h.ws, after, tailRead)
+		changes, err := h.hubs.inbox.LogTail(ctx, h.ws, t.head, tailRead, 0)
 		switch code := chat.ErrorCode(err); {
 		case code == chat.CodeFarBehind || code == chat.CodeReset:
 			return h.jump(ctx)
@@ -216,18 +231,11 @@ func (h *hub) follow(ctx context.Context) error {
 		if len(changes) == 0 {
 			return nil
 		}
-		fresh := make([]entry, len(changes))
-		for i, c := range changes {
-			raw, err := json.Marshal(c)
-			if err != nil {
-				return fmt.Errorf("encode change: %w", err)
-			}
-			if c.Kind != chat.EntityAccess {
-				c.Data = nil // only the encoded form is needed from here on
-			}
-			fresh[i] = entry{change: c, raw: raw}
+		fresh, err := encoded(changes)
+		if err != nil {
+			return err
 		}
-		h.grow(fresh)
+		h.turn(t.with(fresh))
 		if len(changes) < tailRead {
 			return nil
 		}
@@ -242,47 +250,18 @@ func (h *hub) jump(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("read head: %w", err)
 	}
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.tail, h.bytes, h.from, h.head = nil, 0, head, head
-	for s := range h.sockets {
-		s.nudge()
-	}
+	h.turn(&tail{log: h.tail.Load().log + 1, from: head, head: head})
 	return nil
 }
 
-// grow appends to the tail, trims it to its bounds and wakes every socket.
-func (h *hub) grow(fresh []entry) {
+// turn puts a new tail in the place of the old one and wakes every socket.
+func (h *hub) turn(t *tail) {
+	h.tail.Store(t)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, e := range fresh {
-		h.tail = append(h.tail, e)
-		h.bytes += len(e.raw)
-		h.head = e.change.Seq
-	}
-	drop := 0
-	for len(h.tail)-drop > tailEntries || h.bytes > tailBytes && drop < len(h.tail) {
-		h.bytes -= len(h.tail[drop].raw)
-		h.from = h.tail[drop].change.Seq
-		drop++
-	}
-	if drop > 0 { // a new array: sockets may still read the old one
-		h.tail = append(make([]entry, 0, len(h.tail)-drop+tailRead), h.tail[drop:]...)
-	}
 	for s := range h.sockets {
 		s.nudge()
 	}
-}
-
-// since gives the changes after a position, as far as the tail has them; ok is
-// false when it does not reach back that far.
-func (h *hub) since(after int64) (entries []entry, head int64, ok bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if after < h.from || after > h.head {
-		return nil, h.head, after > h.head
-	}
-	return h.tail[after-h.from : len(h.tail) : len(h.tail)], h.head, true
 }
 
 // hear takes a hint. It does not block.
@@ -293,19 +272,22 @@ func (h *hub) hear(hint fanout.Hint) {
 		h.mu.Unlock()
 	}
 	if hint.Head > 0 || hint.Kick != nil {
-		select {
-		case h.wake <- struct{}{}:
-		default: // it is already awake
-		}
+		h.look()
 	}
 	if hint.Ephemeral == nil {
 		return
 	}
+	frame, err := websocket.NewPreparedMessage(websocket.TextMessage, hint.Ephemeral)
+	if err != nil {
+		h.hubs.log.Warn("prepare ephemeral", "error", err)
+		return
+	}
+	w := whisper{key: hint.Key, brand: hint.Brand, frame: frame}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for s := range h.sockets {
 		if hint.From.IsZero() || hint.From != s.who.Member.ID {
-			s.whisper(hint)
+			s.whisper(w)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/gorilla/websocket"
@@ -38,12 +39,6 @@ type (
 		Head  int64              `json:"head"`
 		Beat  float64            `json:"beat"`
 		Epoch string             `json:"epoch"`
-	}
-	changesFrame struct {
-		Type    protocol.FrameType `json:"type"`
-		From    int64              `json:"from"`
-		To      int64              `json:"to"`
-		Changes []json.RawMessage  `json:"changes"`
 	}
 	behindFrame struct {
 		Type protocol.FrameType `json:"type"`
@@ -81,10 +76,13 @@ type socket struct {
 	gone    chan struct{} // closed when read has ended
 	frames  *rate.Limiter
 
+	todo    atomic.Uint32
+	end     atomic.Pointer[closing]
+	writing atomic.Int64 // the tick after the one in which the frame on its way was begun; 0: none is on its way
+	beatAt  int64        // the tick of the next beat; guarded by hub.mu
+
 	mu       sync.Mutex
-	end      *closing
-	writing  bool // a frame is on its way
-	whispers map[string]fanout.Hint
+	whispers map[string]whisper
 	order    []string
 
 	// Owned by write.
@@ -93,10 +91,25 @@ type socket struct {
 	read int64 // how far the log has been looked at
 }
 
+// What there is to do for write, besides the log.
+const (
+	todoBeat = 1 << iota
+	todoTell
+)
+
+// whisper is an ephemeral frame, the same for all sockets.
+type whisper struct {
+	key   string
+	brand chat.BrandID
+	frame *websocket.PreparedMessage
+}
+
 // upgrader makes sockets of requests.
 func (a *API) upgrader() *websocket.Upgrader {
 	return &websocket.Upgrader{
-		HandshakeTimeout: 10 * time.Second, ReadBufferSize: 4 << 10, WriteBufferSize: 16 << 10,
+		// Most sockets are idle most of the time: what they write with they
+		// borrow, and what clients send is short.
+		HandshakeTimeout: 10 * time.Second, ReadBufferSize: 512, WriteBufferSize: 16 << 10, WriteBufferPool: &a.buffers,
 		// The token is in a header or in the first frame, never in a cookie, so a
 		// foreign page has nothing to abuse.
 		CheckOrigin: func(*http.Request) bool { return true },
@@ -114,23 +127,29 @@ func (a *API) getLive(w http.ResponseWriter, r *http.Request, who inbox.Principa
 	if !a.hubs.enter() {
 		return &chat.Error{Code: chat.CodeUnavailable, RetryAfter: time.Second, Message: "The server is restarting."}
 	}
-	defer a.hubs.leave()
 	conn, err := a.upgrader().Upgrade(w, r, http.Header{protocol.VersionHeader: {protocol.Version}})
 	if err != nil {
+		a.hubs.leave()
 		return nil // the upgrader has answered
 	}
-	defer conn.Close()
 	token, _ := bearer(r)
 	s := &socket{api: a, conn: conn, who: who, token: token, wake: make(chan struct{}, 1), gone: make(chan struct{}),
-		frames: rate.NewLimiter(20, 60), whispers: map[string]fanout.Hint{}}
-	if v := r.Header.Get(protocol.VersionHeader); v != "" && v != protocol.Version {
-		s.sayGoodbye(closing{protocol.CloseTooOld, "this server speaks protocol " + protocol.Version})
-		return nil
-	}
-	// The request's context ends with this function, not with the connection.
-	ctx, cancel := context.WithCancel(context.WithoutCancel(r.Context()))
-	defer cancel()
-	s.serve(ctx)
+		frames: rate.NewLimiter(20, 60)}
+	version := r.Header.Get(protocol.VersionHeader)
+	// A goroutine of its own, for which wait waits: the request's would keep the
+	// request and its buffers for as long as the socket lives.
+	ctx := context.WithoutCancel(r.Context())
+	go func() {
+		defer a.hubs.leave()
+		defer conn.Close()
+		if version != "" && version != protocol.Version {
+			s.sayGoodbye(closing{protocol.CloseTooOld, "this server speaks protocol " + protocol.Version})
+			return
+		}
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		s.serve(ctx)
+	}()
 	return nil
 }
 
@@ -154,8 +173,9 @@ func (s *socket) serve(ctx context.Context) {
 	reading := make(chan struct{})
 	go func() {
 		defer close(reading)
-		defer close(s.gone)
 		s.listen(ctx)
+		close(s.gone)
+		s.nudge()
 	}()
 	if end := s.write(ctx, hello); end != nil {
 		s.sayGoodbye(*end)
@@ -212,34 +232,39 @@ func (s *socket) nudge() {
 	}
 }
 
+// ask leaves something to be done.
+func (s *socket) ask(todo uint32) {
+	s.todo.Or(todo)
+	s.nudge()
+}
+
 // close asks the writer to end the socket; the first reason counts.
 func (s *socket) close(c closing) {
-	s.mu.Lock()
-	if s.end == nil {
-		s.end = &c
-	}
-	if s.writing && c.code != protocol.CloseTooSlow { // do not hold up the end for a client that does not read
+	s.end.CompareAndSwap(nil, &c)
+	if s.writing.Load() != 0 && c.code != protocol.CloseTooSlow { // do not hold up the end for a client that does not read
 		_ = s.conn.NetConn().SetWriteDeadline(time.Now().Add(endTimeout)) // fails only on a closed connection
 	}
-	s.mu.Unlock()
 	s.nudge()
 }
 
 // whisper leaves an ephemeral frame to be written: the newest per key, and
 // none beyond the bound.
-func (s *socket) whisper(h fanout.Hint) {
+func (s *socket) whisper(w whisper) {
 	s.mu.Lock()
-	if _, waiting := s.whispers[h.Key]; !waiting {
+	if _, waiting := s.whispers[w.key]; !waiting {
 		if len(s.order) >= maxWhispers {
 			s.mu.Unlock()
 			s.api.metrics.dropped.Inc()
 			return
 		}
-		s.order = append(s.order, h.Key)
+		s.order = append(s.order, w.key)
 	}
-	s.whispers[h.Key] = h
+	if s.whispers == nil {
+		s.whispers = map[string]whisper{}
+	}
+	s.whispers[w.key] = w
 	s.mu.Unlock()
-	s.nudge()
+	s.ask(todoTell)
 }
 
 // listen takes frames until the connection ends.

@@ -25,6 +25,8 @@ type metrics struct {
 	behind   prometheus.Counter
 	dropped  prometheus.Counter
 	slow     prometheus.Counter
+	digests  *prometheus.CounterVec
+	repairs  prometheus.Counter
 	known    map[string]bool
 }
 
@@ -39,12 +41,16 @@ func newMetrics() *metrics {
 		behind:   prometheus.NewCounter(prometheus.CounterOpts{Name: "parley_sockets_behind_total", Help: "Times a socket was too far behind for packets."}),
 		dropped:  prometheus.NewCounter(prometheus.CounterOpts{Name: "parley_ephemera_dropped_total", Help: "Ephemeral frames dropped under pressure."}),
 		slow:     prometheus.NewCounter(prometheus.CounterOpts{Name: "parley_sockets_slow_total", Help: "Times a socket's client did not keep up."}),
-		known:    map[string]bool{},
+		digests: prometheus.NewCounterVec(prometheus.CounterOpts{Name: "parley_digests_total",
+			Help: "Caches compared with the data: equal, different, or (with traffic in between) left to the client to say."}, []string{"result"}),
+		repairs: prometheus.NewCounter(prometheus.CounterOpts{Name: "parley_digest_repairs_total",
+			Help: "Times a client found its cache different from the data and loaded a part of it anew. Each is a bug: this should stay 0."}),
+		known: map[string]bool{},
 	}
 	for _, k := range CommandKinds() {
 		m.known[k.Kind] = true
 	}
-	m.registry.MustRegister(m.requests, m.commands, m.sockets, m.packets, m.behind, m.dropped, m.slow,
+	m.registry.MustRegister(m.requests, m.commands, m.sockets, m.packets, m.behind, m.dropped, m.slow, m.digests, m.repairs,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{})
 	return m
@@ -74,4 +80,15 @@ func (m *metrics) judged(kind string, r protocol.Result) {
 		verdict += "_" + string(r.Problem.Code)
 	}
 	m.commands.WithLabelValues(kind, verdict).Inc()
+}
+
+func (m *metrics) compared(a protocol.DigestAnswer) {
+	result := "equal"
+	switch {
+	case len(a.Differ) > 0 && len(a.Changed) > 0:
+		result = "moving"
+	case len(a.Differ) > 0:
+		result = "different"
+	}
+	m.digests.WithLabelValues(result).Inc()
 }

@@ -19,26 +19,29 @@ type CommandKind struct {
 	Args    any
 	Data    any
 	Summary string
+	Later   any // the data where the command is kept until its send_at; nil: never is
 }
 
 // CommandKinds is every kind the server knows, in the order of the protocol.
 func CommandKinds() []CommandKind {
 	return []CommandKind{
-		{protocol.MessageSend, protocol.MessageSendArgs{}, chat.Message{}, "Say something to the customer. Refused: newer_messages, held_by_other, too_soon, too_large, unsupported_part, blocked_contact, closed."},
-		{protocol.CommentAdd, protocol.CommentAddArgs{}, chat.Message{}, "Say something only colleagues see."},
-		{protocol.ConversationRead, protocol.ReadArgs{}, chat.Conversation{}, "Move the read position forward to upto."},
-		{protocol.ConversationUnread, protocol.ReadArgs{}, chat.Conversation{}, "Make a message and later ones unread again."},
-		{protocol.ConversationResolve, protocol.ConversationArgs{}, chat.Conversation{}, "Done for now; a customer's message reopens."},
-		{protocol.ConversationReopen, protocol.ConversationArgs{}, chat.Conversation{}, "Open again."},
-		{protocol.ConversationAssign, protocol.AssignArgs{}, chat.Conversation{}, "Make a member responsible; null: nobody."},
-		{protocol.HandoffAccept, protocol.ConversationArgs{}, chat.Conversation{}, "Take the conversation firmly. Refused: held_by_other, closed."},
-		{protocol.HandoffRelease, protocol.ConversationArgs{}, chat.Conversation{}, "Give it back."},
-		{protocol.ContactUpdate, protocol.ContactUpdateArgs{}, chat.Contact{}, "Change name, e-mail, phone; absent fields stay."},
-		{protocol.DraftPut, protocol.DraftPutArgs{}, chat.Draft{}, "Keep what is typed; empty text drops it."},
-		{protocol.DraftDrop, protocol.ConversationArgs{}, struct{}{}, "Forget what was typed."},
-		{protocol.SettingsPut, protocol.SettingsPutArgs{}, chat.Workspace{}, "Change the workspace's settings. Needs an administrator."},
-		{protocol.ChannelPut, protocol.ChannelPutArgs{}, chat.Channel{}, "Change a web channel's settings: the pages that may embed it, title, greeting, receipts. Needs an administrator."},
-		{protocol.MePut, protocol.MePutArgs{}, chat.Member{}, "Change one's own name and choices."},
+		{protocol.MessageSend, protocol.MessageSendArgs{}, chat.Message{}, "Say something to the customer. Refused: newer_messages, held_by_other, too_soon, too_large, unsupported_part, blocked_contact, closed, resolved, window_closed. With a send_at to come the server keeps it until then, and the data is what is scheduled.", chat.Scheduled{}},
+		{protocol.MessageUnschedule, protocol.MessageArgs{}, chat.Scheduled{}, "Take a scheduled message back.", nil},
+		{protocol.MessageRetry, protocol.MessageArgs{}, chat.Message{}, "Let a message whose delivery failed go out once more.", nil},
+		{protocol.CommentAdd, protocol.CommentAddArgs{}, chat.Message{}, "Say something only colleagues see.", nil},
+		{protocol.ConversationRead, protocol.ReadArgs{}, chat.Conversation{}, "Move the read position forward to upto.", nil},
+		{protocol.ConversationUnread, protocol.ReadArgs{}, chat.Conversation{}, "Make a message and later ones unread again.", nil},
+		{protocol.ConversationResolve, protocol.ConversationArgs{}, chat.Conversation{}, "Done for now; a customer's message reopens.", nil},
+		{protocol.ConversationReopen, protocol.ConversationArgs{}, chat.Conversation{}, "Open again.", nil},
+		{protocol.ConversationAssign, protocol.AssignArgs{}, chat.Conversation{}, "Make a member responsible; null: nobody.", nil},
+		{protocol.HandoffAccept, protocol.ConversationArgs{}, chat.Conversation{}, "Take the conversation firmly. Refused: held_by_other, closed.", nil},
+		{protocol.HandoffRelease, protocol.ConversationArgs{}, chat.Conversation{}, "Give it back.", nil},
+		{protocol.ContactUpdate, protocol.ContactUpdateArgs{}, chat.Contact{}, "Change name, e-mail, phone; absent fields stay.", nil},
+		{protocol.DraftPut, protocol.DraftPutArgs{}, chat.Draft{}, "Keep what is typed; empty text drops it. Refused: conflict.", nil},
+		{protocol.DraftDrop, protocol.DraftDropArgs{}, struct{}{}, "Forget what was typed. Refused: conflict.", nil},
+		{protocol.SettingsPut, protocol.SettingsPutArgs{}, chat.Workspace{}, "Change the workspace's settings. Needs an administrator.", nil},
+		{protocol.ChannelPut, protocol.ChannelPutArgs{}, chat.Channel{}, "Change a web channel's settings: the pages that may embed it, title, greeting, receipts. Needs an administrator.", nil},
+		{protocol.MePut, protocol.MePutArgs{}, chat.Member{}, "Change one's own name and choices.", nil},
 	}
 }
 
@@ -54,7 +57,7 @@ func EntityKinds() []EntityKind {
 	return []EntityKind{
 		{chat.EntityWorkspace, chat.Workspace{}}, {chat.EntityBrand, chat.Brand{}}, {chat.EntityChannel, chat.Channel{}},
 		{chat.EntityMember, chat.Member{}}, {chat.EntityContact, chat.Contact{}}, {chat.EntityConversation, chat.Conversation{}},
-		{chat.EntityMessage, chat.Message{}}, {chat.EntityDraft, chat.Draft{}}, {chat.EntityAccess, chat.Access{}},
+		{chat.EntityMessage, chat.Message{}}, {chat.EntityDraft, chat.Draft{}}, {chat.EntityScheduled, chat.Scheduled{}}, {chat.EntityAccess, chat.Access{}},
 	}
 }
 
@@ -98,9 +101,13 @@ func Document(routes []Route, version string) ([]byte, error) {
 func commandKinds(s *schemas) []object {
 	var out []object
 	for _, k := range CommandKinds() {
-		out = append(out, object{"title": k.Kind, "description": k.Summary + " The answer's data: " + describe(k.Data) + ".",
+		o := object{"title": k.Kind, "description": k.Summary + " The answer's data: " + describe(k.Data) + ".",
 			"properties": object{"kind": object{"const": k.Kind}, "args": s.of(k.Args)}, "required": []string{"kind", "args"},
-			"x-data": s.of(k.Data)})
+			"x-data": s.of(k.Data)}
+		if k.Later != nil {
+			o["x-data-later"] = s.of(k.Later)
+		}
+		out = append(out, o)
 	}
 	return out
 }

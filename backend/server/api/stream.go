@@ -35,9 +35,13 @@ func (a *API) getBootstrap(w http.ResponseWriter, r *http.Request, who inbox.Pri
 func (a *API) getState(w http.ResponseWriter, r *http.Request, who inbox.Principal) error {
 	q := query(r)
 	after, days, limit := q.number("after", -1, 0, 1<<53), q.number("days", 30, 1, 36_500), q.number("limit", 0, 0, 1_000_000)
-	s := inbox.Stream{Days: int(days), MaxRows: int(limit), Cursor: q.text("cursor"), Epoch: q.text("epoch")}
+	s := inbox.Stream{Days: int(days), MaxRows: int(limit), Cursor: q.text("cursor"), Epoch: q.text("epoch"),
+		Buckets: q.buckets("buckets"), Since: q.time("since")}
 	if q.err != nil {
 		return q.err
+	}
+	if s.Buckets != nil {
+		a.metrics.repairs.Inc()
 	}
 	if after < 0 {
 		return chat.Invalid("after", "The position to go on from is missing.")

@@ -10,7 +10,6 @@ import (
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
-	"parley/backend/server/fanout"
 )
 
 // write is the socket's writer: welcome, then whatever the log holds, ephemera
@@ -36,32 +35,36 @@ func (s *socket) write(ctx context.Context, hello protocol.Frame) *closing {
 			return nil
 		}
 	}
-	if end, err := s.turn(ctx); end != nil || err != nil {
+	if head > s.hub.tail.Load().head {
+		s.hub.look() // it has not heard of everything that we were told
+	}
+	if end, err := s.turn(ctx, todoTell); end != nil || err != nil {
 		return end
 	}
 	if err := s.catchUp(); err != nil {
 		return nil
 	}
-	beat := time.NewTicker(s.api.hubs.beat)
-	defer beat.Stop()
 	for {
+		<-s.wake
 		select {
 		case <-s.gone:
 			return nil
-		case <-s.wake:
-		case <-beat.C:
+		default:
+		}
+		todo := s.todo.Swap(0)
+		if todo&todoBeat != 0 {
 			if end, err := s.beat(ctx); end != nil || err != nil {
 				return end
 			}
 		}
-		if end, err := s.turn(ctx); end != nil || err != nil {
+		if end, err := s.turn(ctx, todo); end != nil || err != nil {
 			return end
 		}
 	}
 }
 
 // turn writes everything there is to write.
-func (s *socket) turn(ctx context.Context) (*closing, error) {
+func (s *socket) turn(ctx context.Context, todo uint32) (*closing, error) {
 	end, err := s.follow(ctx)
 	if end != nil || err != nil {
 		return end, err
@@ -70,14 +73,13 @@ func (s *socket) turn(ctx context.Context) (*closing, error) {
 	if end := s.ending(); end != nil {
 		return end, nil
 	}
+	if todo&todoTell == 0 {
+		return nil, nil
+	}
 	return nil, s.tell()
 }
 
-func (s *socket) ending() *closing {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.end
-}
+func (s *socket) ending() *closing { return s.end.Load() }
 
 // follow writes packets until the socket has everything the hub knows of: from
 // the tail if that reaches back far enough, else from the log.
@@ -86,18 +88,22 @@ func (s *socket) follow(ctx context.Context) (*closing, error) {
 		if end := s.ending(); end != nil && end.code != protocol.CloseRevoked {
 			return end, nil
 		}
-		entries, head, ok := s.hub.since(s.read)
-		if ok && len(entries) == 0 {
+		t := s.hub.tail.Load()
+		entries, ok := t.since(s.read)
+		if !ok {
+			var end *closing
+			var err error
+			if entries, end, err = s.fromLog(ctx, t); end != nil || err != nil {
+				return end, err
+			}
+		}
+		if len(entries) == 0 {
+			if !ok {
+				continue // it was told that it is behind, and goes on from the head
+			}
 			return nil, nil
 		}
-		var end *closing
-		var err error
-		if ok {
-			end, err = s.packet(entries)
-		} else {
-			end, err = s.fromLog(ctx, head)
-		}
-		if end != nil || err != nil {
+		if end, err := s.packet(t.log, entries); end != nil || err != nil {
 			return end, err
 		}
 	}
@@ -105,17 +111,19 @@ func (s *socket) follow(ctx context.Context) (*closing, error) {
 
 // packet writes a part of entries, as much as fits one packet, filtered by
 // what the member may see at each point of the log.
-func (s *socket) packet(entries []entry) (*closing, error) {
-	var out []json.RawMessage
+func (s *socket) packet(log int64, entries []entry) (*closing, error) {
+	k := frameKey{log: log, from: s.sent, read: s.read, to: s.read}
 	var end *closing
-	bytes, to := 0, s.read
-	for i, e := range entries {
+	n, bytes := 0, 0
+	for i := range entries {
+		e := &entries[i]
 		if i >= protocol.MaxChanges || bytes > 0 && bytes+len(e.raw) > protocol.MaxPacketBytes {
 			break
 		}
-		to = e.change.Seq
+		k.to = e.change.Seq
 		if s.view.SeesChange(e.change) {
-			out = append(out, e.raw)
+			k.pick(i)
+			n++
 			bytes += len(e.raw)
 		}
 		if e.change.Kind == chat.EntityAccess && e.change.Member == s.who.Member.ID {
@@ -124,40 +132,36 @@ func (s *socket) packet(entries []entry) (*closing, error) {
 			}
 		}
 	}
-	return end, s.putPacket(out, to)
+	s.read = k.to
+	if n == 0 { // the next packet begins where the last one ended
+		return end, nil
+	}
+	frame, err := s.hub.frames.of(&k, entries)
+	if err != nil {
+		return end, err
+	}
+	err = s.send(func() error { return s.conn.WritePreparedMessage(frame) })
+	s.sent = k.to
+	s.api.metrics.packets.Inc()
+	return end, err
 }
 
-// fromLog writes one page of the log.
-func (s *socket) fromLog(ctx context.Context, head int64) (*closing, error) {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
-	defer cancel()
-	page, err := s.api.inbox.Changes(ctx, s.who.Workspace, s.view, s.read, protocol.MaxChanges, "")
+// fromLog gives changes from before the tail. There are none where the client
+// was told instead that it is too far behind.
+func (s *socket) fromLog(ctx context.Context, t *tail) ([]entry, *closing, error) {
+	entries, err := s.hub.older(ctx, t.log, s.read)
 	switch code := chat.ErrorCode(err); {
 	case code == chat.CodeFarBehind || code == chat.CodeReset:
-		return nil, s.behind(head)
+		return nil, nil, s.behind(t.head)
 	case err != nil:
 		s.api.log.WarnContext(ctx, "read the log for a socket", "error", err)
 		c := restarting(2)
-		return &c, nil
+		return nil, &c, nil
 	}
-	if page.To <= s.read { // the log ends before the tail: only when it was replaced
-		return nil, s.behind(head)
+	if len(entries) == 0 { // the log ends before the tail: only when it was replaced
+		return nil, nil, s.behind(t.head)
 	}
-	out := make([]json.RawMessage, 0, len(page.Changes))
-	var end *closing
-	to := page.To
-	for _, c := range page.Changes {
-		raw, err := json.Marshal(c)
-		if err != nil {
-			return nil, fmt.Errorf("encode change: %w", err)
-		}
-		out = append(out, raw)
-		if c.Kind == chat.EntityAccess && c.Member == s.who.Member.ID {
-			end, to = s.changeView(c), c.Seq // the rest of the page was picked by the old view
-			break
-		}
-	}
-	return end, s.putPacket(out, to)
+	return entries, nil, nil
 }
 
 // changeView follows a change of what the member may see.
@@ -176,25 +180,12 @@ func (s *socket) changeView(c chat.Change) *closing {
 	return nil
 }
 
-// putPacket writes a packet, unless the member may see nothing in it: then the
-// next one begins where the last one ended.
-func (s *socket) putPacket(changes []json.RawMessage, to int64) error {
-	s.read = to
-	if len(changes) == 0 {
-		return nil
-	}
-	err := s.put(changesFrame{protocol.FrameChanges, s.sent, to, changes})
-	s.sent = to
-	s.api.metrics.packets.Inc()
-	return err
-}
-
 // catchUp tells the client a position up to which there was nothing for it.
 func (s *socket) catchUp() error {
 	if s.sent == s.read {
 		return nil
 	}
-	err := s.put(changesFrame{protocol.FrameChanges, s.sent, s.read, []json.RawMessage{}})
+	err := s.write1(append(packetStart(nil, s.sent, s.read), "]}"...))
 	s.sent = s.read
 	return err
 }
@@ -214,14 +205,14 @@ func (s *socket) tell() error {
 		s.mu.Unlock()
 		return nil
 	}
-	s.order, s.whispers = nil, make(map[string]fanout.Hint, len(order))
+	s.order, s.whispers = nil, nil
 	s.mu.Unlock()
 	for _, key := range order {
-		h := whispers[key]
-		if !s.view.Sees(h.Brand) {
+		w := whispers[key]
+		if !s.view.Sees(w.brand) {
 			continue
 		}
-		if err := s.write1(h.Ephemeral); err != nil {
+		if err := s.send(func() error { return s.conn.WritePreparedMessage(w.frame) }); err != nil {
 			return err
 		}
 	}
@@ -254,24 +245,31 @@ func (s *socket) put(frame any) error {
 	return s.write1(raw)
 }
 
-// write1 writes one frame. If that takes too long, the client is told so after
-// it: what it has missed it can pull when it comes back.
 func (s *socket) write1(raw []byte) error {
-	slow := time.AfterFunc(s.api.hubs.slow, func() {
-		s.api.metrics.slow.Inc()
-		s.close(closing{protocol.CloseTooSlow, "the client does not keep up"})
-	})
-	defer slow.Stop()
-	s.mu.Lock()
-	s.writing = true
-	s.mu.Unlock()
-	_ = s.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) // only notes it
-	err := s.conn.WriteMessage(websocket.TextMessage, raw)
-	s.mu.Lock()
-	s.writing = false
-	s.mu.Unlock()
+	return s.send(func() error { return s.conn.WriteMessage(websocket.TextMessage, raw) })
+}
+
+// send writes one frame. If that takes too long, the client is told so after
+// it: what it has missed it can pull when it comes back.
+func (s *socket) send(write func() error) error {
+	began := time.Now()
+	s.writing.Store(s.hub.clock.Load() + 1)              // pace ends what hangs
+	_ = s.conn.SetWriteDeadline(began.Add(writeTimeout)) // only notes it
+	err := write()
+	s.writing.Store(0)
 	if err != nil {
 		return fmt.Errorf("write frame: %w", err)
 	}
+	if time.Since(began) > s.api.hubs.slow {
+		s.tooSlow()
+	}
 	return nil
+}
+
+// tooSlow ends a socket that does not keep up.
+func (s *socket) tooSlow() {
+	if s.ending() == nil {
+		s.api.metrics.slow.Inc()
+		s.close(closing{protocol.CloseTooSlow, "the client does not keep up"})
+	}
 }

@@ -19,6 +19,8 @@ type handler struct {
 func handlers() map[string]handler {
 	return map[string]handler{
 		protocol.MessageSend:         on(chat.ActAnswer, (*deed).messageSend),
+		protocol.MessageUnschedule:   on(chat.ActAnswer, (*deed).messageUnschedule),
+		protocol.MessageRetry:        on(chat.ActAnswer, (*deed).messageRetry),
 		protocol.CommentAdd:          on(chat.ActAnswer, (*deed).commentAdd),
 		protocol.ConversationRead:    on(chat.ActAnswer, (*deed).conversationRead),
 		protocol.ConversationUnread:  on(chat.ActAnswer, (*deed).conversationUnread),

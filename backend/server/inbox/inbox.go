@@ -72,6 +72,8 @@ type Inbox struct {
 	names       *memo[string, string]   // members' first names and brands' names, by id
 	proofs      *memo[string, int64]    // how far uploads of known files have come, see prove
 	subscribers *subscribers
+	dueWake     chan struct{} // something was scheduled
+	touches     *touches
 	cancel      func()
 }
 
@@ -103,14 +105,19 @@ func New(o Options) *Inbox {
 		names:       newMemo[string, string](10_000, 30*time.Second, o.Now),
 		proofs:      newMemo[string, int64](2_000, time.Hour, o.Now),
 		subscribers: newSubscribers(),
+		dueWake:     make(chan struct{}, 1),
+		touches:     newTouches(o.Store.TouchSessions, o.Log),
 	}
 	in.handlers = handlers()
 	in.cancel = in.fan.Subscribe(chat.WorkspaceID{}, in.hear)
 	return in
 }
 
-// Close stops listening to the fan-out.
-func (in *Inbox) Close() { in.cancel() }
+// Close stops listening to the fan-out, and writes down what is still to be.
+func (in *Inbox) Close() {
+	in.cancel()
+	in.touches.close()
+}
 
 // Publish passes an ephemeral hint on, for the sockets of members.
 func (in *Inbox) Publish(h fanout.Hint) { in.fan.Publish(h) }

@@ -23,15 +23,23 @@ func (d *deed) messageSend(args protocol.MessageSendArgs) (effect, error) {
 	if err := chat.CheckParts(args.Parts); err != nil {
 		return effect{}, err
 	}
-	if args.SendAt > d.now {
-		return effect{}, chat.Invalid("send_at", "Sending at a later time is not available yet. Nothing was sent; send it when it is due.")
-	}
 	conv, err := d.conversation(args.Conversation)
 	if err != nil {
 		return effect{}, err
 	}
 	if e, found, err := d.already(args.Message, conv, chat.MessageKindMessage); found || err != nil {
+		if err == nil && args.SendAt > d.now {
+			return effect{}, chat.Errorf(chat.CodeConflict, "This message has gone out already.")
+		}
 		return e, err
+	}
+	scheduled, err := d.mine(args.Message, conv.ID)
+	if err != nil {
+		return effect{}, err
+	}
+	if !args.SendAt.IsZero() && args.SendAt.Add(chat.ScheduleGrace) < d.now {
+		return effect{}, &chat.Error{Code: chat.CodeMomentPassed, Field: "send_at",
+			Message: "The time you chose for this message had passed before it reached the server. Send it now, or choose another time."}
 	}
 	channel, err := d.tx.Channel(conv.Channel)
 	if err != nil {
@@ -50,28 +58,44 @@ func (d *deed) messageSend(args protocol.MessageSendArgs) (effect, error) {
 	if err := d.checkReply(args.ReplyTo, conv.ID); err != nil {
 		return effect{}, err
 	}
-	if err := d.checkSend(conv, args.Force); err != nil {
+	if args.SendAt > d.now {
+		return d.schedule(args, conv, channel.Kind, parts)
+	}
+	if err := d.checkAttempt(conv, channel.Kind, args.Force, func(a *chat.Attempt) { a.Over = args.Over }); err != nil {
 		return effect{}, err
 	}
 
 	msg := chat.Message{ID: args.Message, Kind: chat.MessageKindMessage, Author: chat.MemberActor(d.me.ID), Parts: parts,
-		SentAt: d.now, StoredAt: d.now, ReplyTo: args.ReplyTo, Delivery: &chat.Delivery{State: chat.DeliveryQueued}}
-	if channel.Kind == chat.KindWeb { // the visitor reads it from us: stored is sent
-		msg.Delivery.State = chat.DeliverySent
-	}
+		SentAt: d.now, StoredAt: d.now, ReplyTo: args.ReplyTo, Delivery: firstDelivery(channel.Kind)}
 	if err := chat.CheckSize("parts", msg); err != nil {
 		return effect{}, err
 	}
 	if err := d.readByAnswering(&conv); err != nil {
 		return effect{}, err
 	}
+	if scheduled != nil {
+		if err := d.tx.DeleteScheduled(*scheduled, d.meta); err != nil {
+			return effect{}, err
+		}
+	}
 	conv.Append(&msg)
 	conv.Answered(d.me.ID)
-	return d.putMessage(msg, conv, false)
+	// What a scheduled message was made from went when it was scheduled: what
+	// stands in the composer since is another text.
+	return d.putMessage(msg, conv, scheduled == nil, args.Draft)
 }
 
-// checkSend asks chat's rules whether the message may go out now.
-func (d *deed) checkSend(conv chat.Conversation, force bool) error {
+// firstDelivery is how far a message has got that was just stored.
+func firstDelivery(kind chat.ChannelKind) *chat.Delivery {
+	if kind == chat.KindWeb { // the visitor reads it from us: stored is sent
+		return &chat.Delivery{State: chat.DeliverySent}
+	}
+	return &chat.Delivery{State: chat.DeliveryQueued}
+}
+
+// checkAttempt asks chat's rules whether a message may go out; change says in
+// what it differs from one that is to go out now.
+func (d *deed) checkAttempt(conv chat.Conversation, kind chat.ChannelKind, force bool, change func(*chat.Attempt)) error {
 	ws, err := d.tx.Workspace()
 	if err != nil {
 		return err
@@ -85,13 +109,19 @@ func (d *deed) checkSend(conv chat.Conversation, force bool) error {
 		return err
 	}
 	a := chat.Attempt{Author: d.me.ID, Seen: d.cmd.Seen, Age: time.Duration(max(0, min(d.cmd.AgeMS, 1<<40))) * time.Millisecond,
-		Force: force, LastSentAt: last, Now: d.now, Blocked: contact.Blocked,
+		Force: force, LastSentAt: last, Now: d.now, Blocked: contact.Blocked, Channel: kind,
 		Interval: time.Duration(ws.Settings.SendIntervalSeconds) * time.Second}
 	if d.cmd.Seen != nil && !force && *d.cmd.Seen < conv.LastNumber {
 		if a.Newer, err = d.tx.OthersAfter(conv.ID, max(0, *d.cmd.Seen), d.me.ID, guardDepth); err != nil {
 			return err
 		}
+		if a.Late() && conv.Status == chat.StatusResolved {
+			if a.Resolved, err = d.tx.ResolvedAfter(conv.ID, max(0, *d.cmd.Seen)); err != nil {
+				return err
+			}
+		}
 	}
+	change(&a)
 	return conv.CheckSend(a)
 }
 
@@ -158,7 +188,7 @@ func (d *deed) commentAdd(args protocol.CommentAddArgs) (effect, error) {
 		return effect{}, err
 	}
 	conv.Append(&msg)
-	return d.putMessage(msg, conv, true)
+	return d.putMessage(msg, conv, true, args.Draft)
 }
 
 // already answers a message id that exists: the author's own message once
@@ -177,25 +207,38 @@ func (d *deed) already(id chat.MessageID, conv chat.Conversation, kind chat.Mess
 	return effect{entity: m, seq: m.Ver, conv: &conv}, true, nil
 }
 
-// putMessage writes a new message, drops the draft it was made from, and the
-// conversation last.
-func (d *deed) putMessage(msg chat.Message, conv chat.Conversation, comment bool) (effect, error) {
+// putMessage writes a message, drops the draft if that is what it was made
+// from, and writes the conversation last.
+func (d *deed) putMessage(msg chat.Message, conv chat.Conversation, fromDraft bool, upto *int64) (effect, error) {
 	if err := d.tx.PutMessage(&msg, d.meta); err != nil {
 		return effect{}, err
 	}
-	draft, err := d.tx.Draft(conv.ID, d.me.ID)
-	switch {
-	case err == nil && draft.Comment == comment:
-		if _, err := d.tx.DeleteDraft(conv.ID, d.me.ID, d.meta); err != nil {
+	if fromDraft {
+		if err := d.dropDraft(conv.ID, msg.Kind == chat.MessageKindComment, upto); err != nil {
 			return effect{}, err
 		}
-	case err != nil && !isNotFound(err):
-		return effect{}, err
 	}
 	if err := d.tx.PutConversation(&conv, d.meta); err != nil {
 		return effect{}, err
 	}
 	return effect{entity: msg, seq: msg.Ver, conv: &conv}, nil
+}
+
+// dropDraft drops the draft that a message or a comment was made from: the one
+// its author knew of, or where that is not said, one of the same kind.
+func (d *deed) dropDraft(conv chat.ConversationID, comment bool, upto *int64) error {
+	draft, err := d.tx.Draft(conv, d.me.ID)
+	if isNotFound(err) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if upto != nil && draft.Ver > *upto || upto == nil && draft.Comment != comment {
+		return nil
+	}
+	_, err = d.tx.DeleteDraft(conv, d.me.ID, d.meta)
+	return err
 }
 
 // checkLength refuses text longer than the channel takes. Links and titles are

@@ -2,6 +2,7 @@ package inbox
 
 import (
 	"strings"
+	"time"
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
@@ -12,6 +13,8 @@ const (
 	maxName  = 400
 	maxEmail = 254
 	maxPhone = 64
+
+	maxDevice = 64 // of a name that a device gives itself
 )
 
 // contactUpdate changes what is known of a person.
@@ -71,14 +74,20 @@ func (d *deed) draftPut(args protocol.DraftPutArgs) (effect, error) {
 	if err := chat.CheckText("text", args.Text, chat.MaxTextBytes); err != nil {
 		return effect{}, err
 	}
+	if err := chat.CheckText("device", args.Device, maxDevice); err != nil {
+		return effect{}, err
+	}
+	if args.Text == "" {
+		return d.draftDrop(protocol.DraftDropArgs{Conversation: args.Conversation, Base: args.Base})
+	}
 	conv, err := d.conversation(args.Conversation)
 	if err != nil {
 		return effect{}, err
 	}
-	if args.Text == "" {
-		return d.drop(conv)
+	if err := d.checkBase(conv.ID, args.Base); err != nil {
+		return effect{}, err
 	}
-	draft := chat.Draft{Conversation: conv.ID, Member: d.me.ID, Text: args.Text, Comment: args.Comment, UpdatedAt: d.now}
+	draft := chat.Draft{Conversation: conv.ID, Member: d.me.ID, Text: args.Text, Comment: args.Comment, UpdatedAt: d.now, Device: args.Device}
 	if err := chat.CheckSize("text", draft); err != nil {
 		return effect{}, err
 	}
@@ -88,24 +97,41 @@ func (d *deed) draftPut(args protocol.DraftPutArgs) (effect, error) {
 	return effect{entity: draft, seq: draft.Ver}, nil
 }
 
-func (d *deed) draftDrop(args protocol.ConversationArgs) (effect, error) {
+// draftDrop forgets the draft. One that says what it knows of is noted even
+// where there is none: the draft may still be on its way here.
+func (d *deed) draftDrop(args protocol.DraftDropArgs) (effect, error) {
 	conv, err := d.conversation(args.Conversation)
 	if err != nil {
 		return effect{}, err
 	}
-	return d.drop(conv)
-}
-
-func (d *deed) drop(conv chat.Conversation) (effect, error) {
-	existed, err := d.tx.DeleteDraft(conv.ID, d.me.ID, d.meta)
+	if err := d.checkBase(conv.ID, args.Base); err != nil {
+		return effect{}, err
+	}
+	noted, err := d.tx.DeleteDraft(conv.ID, d.me.ID, d.meta)
+	if err == nil && !noted && args.Base != nil {
+		noted, err = true, d.tx.BuryDraft(conv.ID, d.me.ID, d.meta)
+	}
 	if err != nil {
 		return effect{}, err
 	}
 	e := effect{entity: struct{}{}}
-	if existed {
+	if noted {
 		e.seq = d.tx.Head()
 	}
 	return e, nil
+}
+
+// checkBase refuses what was typed without knowing of the draft as it is now:
+// another device's, or a request that has come late.
+func (d *deed) checkBase(conv chat.ConversationID, base *int64) error {
+	if base == nil {
+		return nil
+	}
+	ver, err := d.tx.DraftVer(conv, d.me.ID)
+	if err == nil && (ver > *base || *base > d.tx.Head()) { // beyond the head: of a log before this one
+		err = chat.Errorf(chat.CodeConflict, "The draft of this conversation has changed meanwhile.")
+	}
+	return err
 }
 
 // settingsPut changes the workspace's settings; absent fields stay.
@@ -156,6 +182,12 @@ func (d *deed) mePut(args protocol.MePutArgs) (effect, error) {
 	}
 	if err := putText("language", args.Language, 35, &m.Settings.Language); err != nil {
 		return effect{}, err
+	}
+	if v := args.UndoSeconds; v != nil {
+		if *v < 0 || *v > int64(chat.MaxUndo/time.Second) {
+			return effect{}, chat.Invalid("undo_seconds", "A message can be taken back for 0 to 30 seconds.")
+		}
+		m.Settings.UndoSeconds = int(*v)
 	}
 	id := m.ID
 	e := effect{seq: m.Ver, forget: func(in *Inbox) { in.forgetMember(id) }}

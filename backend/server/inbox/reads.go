@@ -3,10 +3,12 @@ package inbox
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
+	"parley/backend/search"
 	"parley/backend/server/store"
 )
 
@@ -56,9 +58,10 @@ func (in *Inbox) checkEpoch(ctx context.Context, ws chat.WorkspaceID, epoch stri
 	return nil
 }
 
-// LogTail is the log unfiltered, for who filters it per socket.
-func (in *Inbox) LogTail(ctx context.Context, ws chat.WorkspaceID, after int64, limit int) ([]chat.Change, error) {
-	return in.store.LogTail(ctx, ws, after, limit)
+// LogTail is the log unfiltered, for who filters it per socket: at most limit
+// changes and, unless maxBytes is 0, about so many bytes.
+func (in *Inbox) LogTail(ctx context.Context, ws chat.WorkspaceID, after int64, limit, maxBytes int) ([]chat.Change, error) {
+	return in.store.LogTail(ctx, ws, after, limit, maxBytes)
 }
 
 // Stream is a request for a bootstrap or state answer.
@@ -68,6 +71,10 @@ type Stream struct {
 	Epoch  string
 	// MaxRows ends the answer at the first safe place after so many rows; 0: never.
 	MaxRows int
+	// Since is when the window begins, instead of Days before now; Buckets
+	// restricts a state answer to parts of a digest.
+	Since   chat.Time
+	Buckets []int
 	// Begin is called once, before the first line.
 	Begin func(protocol.BootstrapHead) error
 	Emit  func(protocol.BootstrapLine) error
@@ -95,13 +102,10 @@ func (in *Inbox) State(ctx context.Context, p Principal, after int64, s Stream) 
 }
 
 func (s Stream) stored(p Principal) store.Stream {
-	access := &chat.Access{Member: p.Member.ID, Role: p.Member.Role, Brands: p.Member.Brands}
-	if access.Brands == nil {
-		access.Brands = []chat.BrandID{}
-	}
-	return store.Stream{Days: s.Days, Cursor: s.Cursor, MaxRows: s.MaxRows,
-		Begin: func(head int64, epoch string) error {
-			return s.Begin(protocol.BootstrapHead{Head: head, Epoch: epoch, Access: access, Total: s.total})
+	access := accessOf(p)
+	return store.Stream{Days: s.Days, Since: s.Since, Buckets: s.Buckets, Cursor: s.Cursor, MaxRows: s.MaxRows,
+		Begin: func(head int64, epoch string, since chat.Time) error {
+			return s.Begin(protocol.BootstrapHead{Head: head, Epoch: epoch, Access: &access, Since: since, Total: s.total})
 		},
 		Emit: func(r store.Row) error {
 			return s.Emit(protocol.BootstrapLine{Kind: r.Kind, ID: r.ID, Op: r.Op, Ver: r.Ver, Brand: r.Brand,
@@ -115,7 +119,10 @@ type ConversationFilter = store.ConversationFilter
 
 // Conversations lists conversations, newest activity first, with the contacts
 // they point to.
-func (in *Inbox) Conversations(ctx context.Context, p Principal, f ConversationFilter, cursor string, limit int) (protocol.ConversationsPage, error) {
+//
+// Those in with come along, whatever the filter: a client that shows them sees
+// whether they still belong there.
+func (in *Inbox) Conversations(ctx context.Context, p Principal, f ConversationFilter, cursor string, limit int, with []chat.ConversationID) (protocol.ConversationsPage, error) {
 	convs, contacts, next, err := in.store.Conversations(ctx, p.Workspace, p.View(), f, cursor, limit)
 	if convs == nil {
 		convs = []chat.Conversation{}
@@ -123,7 +130,29 @@ func (in *Inbox) Conversations(ctx context.Context, p Principal, f ConversationF
 	if contacts == nil {
 		contacts = []chat.Contact{}
 	}
-	return protocol.ConversationsPage{Conversations: convs, Contacts: contacts, Cursor: next}, err
+	page := protocol.ConversationsPage{Conversations: convs, Contacts: contacts, Cursor: next}
+	if err != nil || len(with) == 0 {
+		return page, err
+	}
+	page.With, contacts, err = in.store.ConversationsOf(ctx, p.Workspace, p.View(), with)
+	for _, c := range contacts {
+		if !slices.ContainsFunc(page.Contacts, func(x chat.Contact) bool { return x.ID == c.ID }) {
+			page.Contacts = append(page.Contacts, c)
+		}
+	}
+	return page, err
+}
+
+// Search finds conversations by their contact, and messages; see the package search.
+func (in *Inbox) Search(ctx context.Context, p Principal, q search.Query, cursor string, limit int) (protocol.SearchPage, error) {
+	found, err := in.store.Search(ctx, p.Workspace, p.View(), p.Member.ID, q, cursor, limit)
+	return protocol.SearchPage{Conversations: found.Conversations, Contacts: found.Contacts, Messages: found.Messages, Cursor: found.Next}, err
+}
+
+// IndexMessages takes some messages into the index that searches ask, and
+// reports whether there are more.
+func (in *Inbox) IndexMessages(ctx context.Context, ws chat.WorkspaceID) (more bool, err error) {
+	return in.store.IndexMessages(ctx, ws)
 }
 
 // Conversation finds one conversation that the principal may see.

@@ -151,9 +151,7 @@ func (in *Inbox) Authenticate(ctx context.Context, token string) (Principal, err
 	}
 	p := Principal{Workspace: ws, Member: member, Session: session}
 	if now := in.now(); now.Sub(session.SeenAt) > touchEvery {
-		if err := in.store.TouchSession(ctx, ws, session.ID, now); err != nil {
-			in.log.WarnContext(ctx, "note the use of a session", "error", err)
-		}
+		in.touches.note(ws, session.ID, now)
 		p.Session.SeenAt = now
 	}
 	in.sessions.put(string(hash), p)

@@ -27,7 +27,9 @@ const (
 	stageConversations = "c"
 	stageMessages      = "m" // bootstrap only
 	stageDrafts        = "d"
+	stageScheduled     = "l"
 	stageTombstones    = "t" // state only
+	stageBuckets       = "b" // state of some buckets only
 )
 
 // stream is an answer under way.
@@ -58,11 +60,11 @@ type cursor struct {
 // Bootstrap streams what a fresh cache needs: workspace, brands, channels,
 // members; then the conversations of the window, newest first, each after its
 // contact; then the last messages of the newest conversations; then the
-// member's own drafts. The head given to Begin was read before the rows, so
+// member's own drafts and scheduled messages. The head given to Begin was read before the rows, so
 // that catching up from it misses nothing. The returned cursor is empty when
 // everything was sent.
 func (s *Store) Bootstrap(ctx context.Context, ws chat.WorkspaceID, view chat.View, st Stream) (next string, err error) {
-	a, at, err := s.stream(ctx, ws, view, st, stageSettings, stageConversations, stageMessages, stageDrafts)
+	a, at, err := s.stream(ctx, ws, view, st, stageSettings, stageConversations, stageMessages, stageDrafts, stageScheduled)
 	if err != nil {
 		return "", err
 	}
@@ -88,6 +90,12 @@ func (s *Store) Bootstrap(ctx context.Context, ws chat.WorkspaceID, view chat.Vi
 		if err := a.drafts(at.ver); err != nil {
 			return "", err
 		}
+		at = cursor{stage: stageScheduled}
+	}
+	if at.stage == stageScheduled && a.stop == "" {
+		if err := a.scheduled(at.ver); err != nil {
+			return "", err
+		}
 	}
 	return a.stop, nil
 }
@@ -99,6 +107,9 @@ func (s *Store) stream(ctx context.Context, ws chat.WorkspaceID, view chat.View,
 		return nil, cursor{}, err
 	}
 	a := &stream{Stream: st, ctx: ctx, s: s, r: r, view: view, after: math.MaxInt64, contacts: map[chat.ContactID]bool{}}
+	if a.Days > 0 && a.Since == 0 {
+		a.Since = s.now().Add(-time.Duration(a.Days) * 24 * time.Hour)
+	}
 	at := cursor{stage: stageSettings}
 	if a.head, a.epoch, _, err = r.head(); err != nil {
 		return nil, at, err
@@ -109,7 +120,7 @@ func (s *Store) stream(ctx context.Context, ws chat.WorkspaceID, view chat.View,
 		}
 	}
 	if st.Begin != nil {
-		if err := st.Begin(a.head, a.epoch); err != nil {
+		if err := st.Begin(a.head, a.epoch, a.Since); err != nil {
 			return nil, at, err
 		}
 	}
@@ -146,7 +157,7 @@ func (a *stream) resume(text string, stages []string) (cursor, error) {
 			return cursor{}, err
 		}
 	}
-	byPosition := c.stage == stageMessages || c.stage == stageConversations && slices.Contains(stages, stageMessages)
+	byPosition := c.stage == stageMessages || c.stage == stageBuckets || c.stage == stageConversations && slices.Contains(stages, stageMessages)
 	if !slices.Contains(stages, c.stage) || byPosition != (c.pos.id != nil) {
 		return cursor{}, errCursor()
 	}
@@ -226,16 +237,11 @@ func (a *stream) rows(kind chat.EntityKind, q string, args ...any) ([]Row, error
 	return list, err
 }
 
-// since is when the window begins.
-func (a *stream) since() int64 {
-	return int64(a.s.now().Add(-time.Duration(a.Days) * 24 * time.Hour))
-}
-
 // window restricts a query on conversation c to the view and the days.
 func (a *stream) window(q *query, from position) {
 	q.add(" where c.workspace_id = ? and (c.last_message_at, c.id) < (?, ?)", a.r.ws, int64(from.at), from.id)
 	if a.Days > 0 {
-		q.add(" and (c.last_message_at >= ? or c.status = 'open')", a.since())
+		q.add(" and (c.last_message_at >= ? or c.status = 'open')", int64(a.Since))
 	}
 	q.brands(a.view, "c.brand_id")
 	q.add(" order by c.last_message_at desc, c.id desc limit ?")

@@ -53,9 +53,10 @@ func (s *Store) Changes(ctx context.Context, ws chat.WorkspaceID, view chat.View
 }
 
 // LogTail reads the log behind a position, whoever may see it: for a node that
-// filters for many readers itself.
-func (s *Store) LogTail(ctx context.Context, ws chat.WorkspaceID, after int64, limit int) ([]chat.Change, error) {
-	all, _, err := s.tail(ctx, ws, after, limit, 0)
+// filters for many readers itself. Its bounds are those of Changes; no bytes
+// are counted where maxBytes is 0.
+func (s *Store) LogTail(ctx context.Context, ws chat.WorkspaceID, after int64, limit, maxBytes int) ([]chat.Change, error) {
+	all, _, err := s.tail(ctx, ws, after, limit, maxBytes)
 	return all, err
 }
 

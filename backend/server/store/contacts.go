@@ -5,6 +5,7 @@ import (
 	"database/sql"
 
 	"parley/backend/chat"
+	"parley/backend/search"
 )
 
 // Contacts lists contacts that the view includes, the newest first. With a
@@ -30,7 +31,7 @@ func (s *Store) Contacts(ctx context.Context, ws chat.WorkspaceID, view chat.Vie
 	}
 	q.brands(view, "c.brand_id")
 	if text != "" {
-		some, err := r.search(q, queryTerms(text))
+		some, err := r.search(q, search.Beginnings(text))
 		if err != nil || !some {
 			return list, "", err
 		}

@@ -70,12 +70,12 @@ func TestAFileIsForWhoSeesAMessageWithItOrBroughtIt(t *testing.T) {
 
 		w.update(func(tx *Tx) error { // a delivery moving on takes nothing away
 			m.Delivery = &chat.Delivery{State: chat.DeliverySent}
-			return tx.PutMessage(&m, w.meta)
+			return change(tx, &m, w.meta)
 		})
 		expect("the customer", customer(here, here.Contact), "said")
 		w.update(func(tx *Tx) error {
 			m = m.Stub(tx.Now())
-			return tx.PutMessage(&m, w.meta)
+			return change(tx, &m, w.meta)
 		})
 		expect("the customer of a deleted message", customer(here, here.Contact))
 		expect("the owner of a deleted message", member(w.owner), "internal")

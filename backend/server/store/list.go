@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"parley/backend/chat"
+	"parley/backend/search"
 )
 
 // manyContacts is how many matches of a search are looked up one by one;
@@ -76,7 +77,10 @@ func (s *Store) Conversations(ctx context.Context, ws chat.WorkspaceID, view cha
 	if err != nil {
 		return nil, nil, "", err
 	}
-	from := top()
+	from, order, than := top(), "desc", "<"
+	if f.Oldest {
+		from, order, than = position{-1 << 63, make([]byte, 16)}, "asc", ">"
+	}
 	if cursor != "" {
 		at, id, _ := strings.Cut(cursor, ".")
 		if from, err = parsePosition(at, id); err != nil {
@@ -86,17 +90,21 @@ func (s *Store) Conversations(ctx context.Context, ws chat.WorkspaceID, view cha
 	q := &query{}
 	q.add(`select c.data, k.data from conversation c
 		join contact k on k.workspace_id = c.workspace_id and k.id = c.contact_id
-		where c.workspace_id = ? and (c.last_message_at, c.id) < (?, ?)`, r.ws, int64(from.at), from.id)
+		where c.workspace_id = ? and (c.last_message_at, c.id) `+than+` (?, ?)`, r.ws, int64(from.at), from.id)
 	q.brands(view, "c.brand_id")
 	q.filter(f)
 	list, contacts = []chat.Conversation{}, []chat.Contact{}
-	if f.Query != "" {
-		some, err := r.search(q, queryTerms(f.Query))
+	if f.Query != "" || f.called != nil {
+		called := f.called
+		if called == nil {
+			called = search.Beginnings(f.Query)
+		}
+		some, err := r.search(q, called)
 		if err != nil || !some {
 			return list, contacts, "", err
 		}
 	}
-	q.add(` order by c.last_message_at desc, c.id desc limit ?`, int64(limit)+1)
+	q.add(` order by c.last_message_at `+order+`, c.id `+order+` limit ?`, int64(limit)+1)
 	seen := map[chat.ContactID]bool{}
 	more := false
 	err = r.each("conversation", q.text.String(), func(rows *sql.Rows) error {
@@ -144,8 +152,17 @@ func (q *query) filter(f ConversationFilter) {
 	if !f.Contact.IsZero() {
 		q.add(" and c.contact_id = ?", f.Contact.Bytes())
 	}
+	if f.Brands != nil {
+		q.among("c.brand_id", bytesOf(f.Brands))
+	}
+	if f.Channels != nil {
+		q.among("c.channel_id", bytesOf(f.Channels))
+	}
 	if f.Status != "" {
 		q.add(" and c.status = ?", string(f.Status))
+	}
+	if f.Done {
+		q.add(" and c.status <> 'open'")
 	}
 	if f.State != "" {
 		q.add(" and c.state = ?", string(f.State))
@@ -161,51 +178,100 @@ func (q *query) filter(f ConversationFilter) {
 	}
 }
 
-// search restricts the query to contacts found by the beginnings of words. It
-// reports false if there can be none.
-func (r *reader) search(q *query, terms []string) (bool, error) {
-	if len(terms) == 0 {
-		return false, nil // nothing but signs: nobody is called that
-	}
-	longest := terms[0]
-	for _, t := range terms {
-		if len(t) > len(longest) {
-			longest = t
-		}
-	}
+// search restricts the query to contacts that are called so: all of one of the
+// lists are beginnings of words of theirs. It reports false if there can be none.
+func (r *reader) search(q *query, called [][]string) (bool, error) {
 	var found []any
-	raw := 0
-	err := r.each("contact", `select k.id, k.data from contact_term t
-		join contact k on k.workspace_id = t.workspace_id and k.id = t.contact_id
-		where t.workspace_id = ? and t.term >= ? and t.term < ? limit ?`, func(rows *sql.Rows) error {
-		var id []byte
-		var data sql.RawBytes
-		if err := rows.Scan(&id, &data); err != nil {
-			return err
+	few := true
+	for _, list := range called {
+		ids, all, err := r.people(list)
+		if err != nil {
+			return false, err
 		}
-		raw++
-		if len(terms) > 1 {
-			var k chat.Contact
-			if err := decode("contact", data, &k); err != nil || !matches(contactTerms(k), terms) {
-				return err
-			}
-		}
-		found = append(found, id)
-		return nil
-	}, r.ws, longest, after(longest), int64(manyContacts)+1)
-	if err != nil {
-		return false, err
+		found, few = append(found, bytesOf(ids)...), few && all
 	}
-	if raw <= manyContacts {
+	if few {
 		if len(found) == 0 {
 			return false, nil
 		}
-		q.add(" and c.contact_id in ("+strings.Repeat("?, ", len(found)-1)+"?)", found...)
+		q.among("c.contact_id", found)
 		return true, nil
 	}
-	for _, t := range terms {
-		q.add(` and c.contact_id in (select contact_id from contact_term where workspace_id = ? and term >= ? and term < ?)`,
-			r.ws, t, after(t))
+	for i, list := range called {
+		q.add([]string{" and ((", ") or ("}[min(i, 1)])
+		for j, t := range list {
+			t = clipRunes(t)
+			q.add([]string{"", " and "}[min(j, 1)]+`c.contact_id in (select contact_id from contact_term where workspace_id = ? and term >= ? and term < ?)`,
+				r.ws, t, after(t))
+		}
 	}
+	q.add("))")
 	return true, nil
+}
+
+// people gives the contacts of whom each of the beginnings begins a word; not
+// all where there are too many to look them up one by one.
+func (r *reader) people(beginnings []string) (ids []chat.ContactID, all bool, err error) {
+	longest := ""
+	for _, t := range beginnings {
+		if t = clipRunes(t); len(t) > len(longest) {
+			longest = t
+		}
+	}
+	if longest == "" {
+		return nil, true, nil // nothing but signs: nobody is called that
+	}
+	rows := 0
+	seen := map[chat.ContactID]bool{}
+	err = r.each("contact", `select k.id, k.data from contact_term t
+		join contact k on k.workspace_id = t.workspace_id and k.id = t.contact_id
+		where t.workspace_id = ? and t.term >= ? and t.term < ? limit ?`, func(rs *sql.Rows) error {
+		var id chat.ContactID
+		var data sql.RawBytes
+		if err := rs.Scan(&id, &data); err != nil {
+			return err
+		}
+		rows++
+		if seen[id] { // several of its words begin so
+			return nil
+		}
+		seen[id] = true
+		if len(beginnings) > 1 {
+			var k chat.Contact
+			if err := decode("contact", data, &k); err != nil || !matches(contactTerms(k), beginnings) {
+				return err
+			}
+		}
+		ids = append(ids, id)
+		return nil
+	}, r.ws, longest, after(longest), int64(manyContacts)+1)
+	return ids, rows <= manyContacts, err
+}
+
+// ConversationsOf gives conversations by their ids, with the contacts they
+// belong to, as far as the view includes them, in no order.
+func (s *Store) ConversationsOf(ctx context.Context, ws chat.WorkspaceID, view chat.View, ids []chat.ConversationID) (
+	list []chat.Conversation, contacts []chat.Contact, err error) {
+	r, err := s.read(ctx, ws)
+	if err != nil || len(ids) == 0 {
+		return nil, nil, err
+	}
+	q := &query{}
+	q.add(`select c.data, k.data from conversation c
+		join contact k on k.workspace_id = c.workspace_id and k.id = c.contact_id
+		where c.workspace_id = ? and c.id in (`+strings.Repeat("?, ", len(ids)-1)+"?)", r.ws)
+	for _, id := range ids {
+		q.args = append(q.args, id.Bytes())
+	}
+	q.brands(view, "c.brand_id")
+	err = r.each("conversation", q.text.String(), func(rows *sql.Rows) error {
+		var c chat.Conversation
+		var k chat.Contact
+		if err := scanPair(rows, &c, &k); err != nil {
+			return err
+		}
+		list, contacts = append(list, c), append(contacts, k)
+		return nil
+	}, q.args...)
+	return list, contacts, err
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -198,26 +199,32 @@ func (tx *Tx) putIdentities(old []chat.Identity, x *chat.Contact) error {
 	return nil
 }
 
+// putTerms writes what has changed in a contact's words, in two statements at most.
 func (tx *Tx) putTerms(old, terms []string, id chat.ContactID) error {
+	gone, args := 0, []any{tx.r.ws, id.Bytes()}
 	for _, t := range old {
-		if slices.Contains(terms, t) {
-			continue
+		if !slices.Contains(terms, t) {
+			gone++
+			args = append(args, t)
 		}
-		if err := tx.exec("drop term", `delete from contact_term where workspace_id = ? and term = ? and contact_id = ?`,
-			tx.r.ws, t, id.Bytes()); err != nil {
+	}
+	if gone > 0 {
+		if err := tx.exec("drop terms", `delete from contact_term where workspace_id = ? and contact_id = ? and term in `+rowsOf(1, gone), args...); err != nil {
 			return err
 		}
 	}
+	added, args := 0, []any{}
 	for _, t := range terms {
-		if slices.Contains(old, t) {
-			continue
-		}
-		if err := tx.exec("put term", `insert into contact_term (workspace_id, term, contact_id) values (?, ?, ?)
-			on conflict (workspace_id, term, contact_id) do nothing`, tx.r.ws, t, id.Bytes()); err != nil {
-			return err
+		if !slices.Contains(old, t) {
+			added++
+			args = append(args, tx.r.ws, t, id.Bytes())
 		}
 	}
-	return nil
+	if added == 0 {
+		return nil
+	}
+	return tx.exec("put terms", `insert into contact_term (workspace_id, term, contact_id) values `+rowsOf(added, 3)+`
+		on conflict (workspace_id, term, contact_id) do nothing`, args...)
 }
 
 // PutConversation writes a conversation. Its contact and channel must exist.
@@ -229,6 +236,7 @@ func (tx *Tx) PutConversation(x *chat.Conversation, meta Meta) error {
 		return err
 	}
 	tx.know(*x)
+	delete(tx.ahead, x.ID)
 	tx.record(chat.Change{Seq: x.Ver, Kind: chat.EntityConversation, ID: x.ID.String(), Op: chat.OpPut, Brand: x.Brand,
 		Conversation: x.ID, Data: data}, meta)
 	return tx.upsert("conversation", isNew,
@@ -244,8 +252,10 @@ func conversationValues(x chat.Conversation, data []byte) []any {
 		x.Unread, x.LastNumber, int64(x.LastMessageAt), string(data)}
 }
 
-// PutMessage writes a message. Its conversation must exist by the end of the
-// transaction. Neither its place in the thread nor its conversation changes.
+// PutMessage writes a message. Its conversation must be written after it in the
+// same transaction: who loads the state learns only from the conversation's ver
+// that its thread is another. Neither its place in the thread nor its
+// conversation changes.
 func (tx *Tx) PutMessage(x *chat.Message, meta Meta) error {
 	isNew := x.Ver == 0
 	x.Ver = tx.next()
@@ -254,6 +264,10 @@ func (tx *Tx) PutMessage(x *chat.Message, meta Meta) error {
 		return err
 	}
 	c := chat.Change{Seq: x.Ver, Kind: chat.EntityMessage, ID: x.ID.String(), Op: chat.OpPut, Conversation: x.Conversation, Data: data}
+	if tx.ahead == nil {
+		tx.ahead = map[chat.ConversationID]chat.MessageID{}
+	}
+	tx.ahead[x.Conversation] = x.ID
 	known, ok := tx.places[x.Conversation]
 	c.Brand = known.brand
 	tx.record(c, meta)
@@ -299,14 +313,20 @@ func (tx *Tx) DeleteDraft(conv chat.ConversationID, member chat.MemberID, meta M
 	if err != nil || n == 0 {
 		return false, err
 	}
+	return true, tx.BuryDraft(conv, member, meta)
+}
+
+// BuryDraft leaves the tombstone of a draft that is not there: one put by
+// somebody who does not know of it comes late.
+func (tx *Tx) BuryDraft(conv chat.ConversationID, member chat.MemberID, meta Meta) error {
 	at, err := tx.place(conv)
 	if err != nil {
-		return false, err
+		return err
 	}
 	ver := tx.next()
 	tx.record(chat.Change{Seq: ver, Kind: chat.EntityDraft, ID: conv.String(), Op: chat.OpDelete, Brand: at.brand,
 		Conversation: conv, Member: member}, meta)
-	return true, tx.exec("put tombstone", `insert into tombstone (workspace_id, ver, kind, id, brand_id, conversation_id, member_id)
+	return tx.exec("put tombstone", `insert into tombstone (workspace_id, ver, kind, id, brand_id, conversation_id, member_id)
 		values (?, ?, ?, ?, ?, ?, ?)
 		on conflict (workspace_id, kind, id, member_id) do update set ver = excluded.ver, brand_id = excluded.brand_id`,
 		tx.r.ws, ver, string(chat.EntityDraft), conv.String(), idArg(at.brand), conv.Bytes(), member.Bytes())
@@ -360,6 +380,9 @@ func (tx *Tx) finish() error {
 		if n == 0 {
 			return chat.Errorf(chat.CodeConflict, "This message of the channel is stored already.")
 		}
+	}
+	for conv, id := range tx.ahead {
+		return fmt.Errorf("message %s was written, and its conversation %s not after it", id, conv)
 	}
 	return nil
 }

@@ -104,7 +104,7 @@ func collect(t *testing.T, w *world, view chat.View, after int64, pieces int) []
 		kept := len(all)
 		last := cursor
 		st := Stream{Cursor: cursor, MaxRows: pieces}
-		st.Begin = func(h int64, epoch string) error {
+		st.Begin = func(h int64, epoch string, _ chat.Time) error {
 			if head >= 0 && h != head {
 				t.Errorf("head %d in a continued answer that began with %d", h, head)
 			}
@@ -363,7 +363,7 @@ func TestFarBehindAndReset(t *testing.T) {
 			}
 			return nil
 		})
-		_, err = s.LogTail(ctx, w.ws, head, 10)
+		_, err = s.LogTail(ctx, w.ws, head, 10, 0)
 		wantCode(t, err, chat.CodeFarBehind)
 		_, err = s.Conversation(ctx, w.ws, view, c.ID)
 		must(t, err)
@@ -528,6 +528,21 @@ func TestSearchWithManyMatches(t *testing.T) {
 		}
 		if contacts[0].Name != "Common Name2049" {
 			t.Errorf("the newest is %q", contacts[0].Name)
+		}
+		list, _, next, err = s.Conversations(t.Context(), w.ws, chat.ViewOf(w.owner), ConversationFilter{Query: "common"}, "", 9)
+		must(t, err)
+		if len(list) != 9 || next == "" {
+			t.Errorf("of very many %d conversations, next %q", len(list), next)
+		}
+		r, err := s.read(t.Context(), w.ws)
+		must(t, err)
+		q := &query{}
+		q.add(`select count(*) from conversation c where c.workspace_id = ?`, r.ws)
+		some, err := r.search(q, [][]string{{"nobody"}, {"common", "name2"}})
+		must(t, err)
+		n := 0
+		if must(t, r.row("count", q.text.String(), []any{&n}, q.args...)); !some || n != 1+10+100+50 {
+			t.Errorf("one of two lists fits %d", n)
 		}
 	})
 }

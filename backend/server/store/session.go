@@ -99,11 +99,16 @@ func (s *Store) RevokeSession(ctx context.Context, ws chat.WorkspaceID, member c
 	})
 }
 
-// TouchSession records when a session was last used.
-func (s *Store) TouchSession(ctx context.Context, ws chat.WorkspaceID, id chat.SessionID, at chat.Time) error {
+// TouchSessions records when sessions were last used.
+func (s *Store) TouchSessions(ctx context.Context, ws chat.WorkspaceID, used map[chat.SessionID]chat.Time) error {
 	return s.Update(ctx, ws, func(tx *Tx) error {
-		return tx.exec("touch session", `update session set seen_at = ? where workspace_id = ? and id = ? and seen_at < ?`,
-			int64(at), tx.r.ws, id.Bytes(), int64(at))
+		for id, at := range used {
+			if err := tx.exec("touch session", `update session set seen_at = ? where workspace_id = ? and id = ? and seen_at < ?`,
+				int64(at), tx.r.ws, id.Bytes(), int64(at)); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 }
 

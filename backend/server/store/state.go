@@ -9,29 +9,38 @@ import (
 
 // State streams what changed after a position, as it now is, for a reader who
 // is too far behind for the log: settings, contacts and conversations (each
-// with its contact) with a higher ver, the member's drafts, and tombstones of
-// what was deleted. Messages are not in it: a conversation's last number tells
+// with its contact) with a higher ver, the member's drafts and scheduled
+// messages, and tombstones of what was deleted. Messages are not in it: a conversation's last number tells
 // what is missing. As with Bootstrap, the reader then catches up from the head
 // given to Begin, and the cursor continues a broken answer.
 //
 // Of conversations it gives those in the window, like Bootstrap, and older ones
 // that the reader may hold from before: else one that was resolved meanwhile
-// would stay open there for ever. A position that the log has not reached is
+// would stay open there for ever. With Buckets it gives nothing but all of the
+// window's conversations in these, changed or not. A position that the log has not reached is
 // chat.CodeReset, as for Changes.
 func (s *Store) State(ctx context.Context, ws chat.WorkspaceID, view chat.View, after int64, st Stream) (next string, err error) {
 	begin := st.Begin
-	st.Begin = func(head int64, epoch string) error {
+	st.Begin = func(head int64, epoch string, since chat.Time) error {
 		if after > head {
 			return errReset()
 		}
 		if begin == nil {
 			return nil
 		}
-		return begin(head, epoch)
+		return begin(head, epoch, since)
 	}
-	a, at, err := s.stream(ctx, ws, view, st, stageSettings, stageContacts, stageConversations, stageDrafts, stageTombstones)
+	stages := []string{stageSettings, stageContacts, stageConversations, stageDrafts, stageScheduled, stageTombstones}
+	if st.Buckets != nil {
+		stages = []string{stageSettings, stageBuckets}
+	}
+	a, at, err := s.stream(ctx, ws, view, st, stages...)
 	if err != nil {
 		return "", err
+	}
+	if st.Buckets != nil {
+		err := a.repair(ws, at.pos.id)
+		return a.stop, err
 	}
 	a.after = after
 	if at.stage == stageSettings {
@@ -57,6 +66,12 @@ func (s *Store) State(ctx context.Context, ws chat.WorkspaceID, view chat.View, 
 	}
 	if at.stage == stageDrafts && a.stop == "" {
 		if err := a.drafts(max(after, at.ver)); err != nil {
+			return "", err
+		}
+		at = cursor{stage: stageScheduled, ver: after}
+	}
+	if at.stage == stageScheduled && a.stop == "" {
+		if err := a.scheduled(max(after, at.ver)); err != nil {
 			return "", err
 		}
 		at = cursor{stage: stageTombstones, ver: after}
@@ -131,7 +146,7 @@ func (a *stream) changedConversations(ver int64) error {
 // at all. What was brought in since from long ago is left out.
 func (a *stream) wanted(q *query) {
 	q.add(` and (c.last_message_at >= ? or c.status = 'open' or c.last_number = 0 or exists (select 1 from message m
-		where m.workspace_id = c.workspace_id and m.conversation_id = c.id and m.ver <= ?))`, a.since(), a.after)
+		where m.workspace_id = c.workspace_id and m.conversation_id = c.id and m.ver <= ?))`, int64(a.Since), a.after)
 }
 
 func (a *stream) tombstones(ver int64) error {

@@ -52,6 +52,7 @@ type Store struct {
 	readOnly bool
 	now      func() chat.Time
 	log      *slog.Logger
+	digests  digests
 
 	mu     sync.Mutex
 	queues map[chat.WorkspaceID]*queue
@@ -102,6 +103,7 @@ func (s *Store) Close() error {
 		return nil
 	}
 	s.audit.end()
+	s.digests.close()
 	if err := s.closePools(); err != nil {
 		return fmt.Errorf("close store: %w", err)
 	}

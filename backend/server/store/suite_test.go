@@ -142,6 +142,18 @@ func appendTo(tx *Tx, id chat.ConversationID, author chat.Actor, kind chat.Messa
 	return m, tx.PutConversation(&c, Meta{Actor: author})
 }
 
+// change writes a message as it is now, and its conversation.
+func change(tx *Tx, m *chat.Message, meta Meta) error {
+	c, err := tx.Conversation(m.Conversation)
+	if err != nil {
+		return err
+	}
+	if err := tx.PutMessage(m, meta); err != nil {
+		return err
+	}
+	return tx.PutConversation(&c, meta)
+}
+
 // say is a customer's message in an update of its own.
 func (w *world) say(id chat.ConversationID, text string) (m chat.Message) {
 	w.tb.Helper()

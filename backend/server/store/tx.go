@@ -25,6 +25,9 @@ type Tx struct {
 	// their changes the brand, and the vendor's id its channel.
 	loose  []looseMessage
 	places map[chat.ConversationID]place
+
+	// Messages written here and not yet followed by their conversation.
+	ahead map[chat.ConversationID]chat.MessageID
 }
 
 type place struct {
@@ -116,6 +119,26 @@ func (tx *Tx) OthersAfter(conv chat.ConversationID, number int64, member chat.Me
 	return list, nil
 }
 
+// resolvedDepth bounds how many events are looked through for the one with
+// which a conversation was resolved.
+const resolvedDepth = 50
+
+// ResolvedAfter finds the newest event after a number with which a
+// conversation was resolved; nil if there is none.
+func (tx *Tx) ResolvedAfter(conv chat.ConversationID, number int64) (*chat.Message, error) {
+	events, err := tx.r.messages(`select data, remote_id from message where workspace_id = ? and conversation_id = ? and number > ?
+		and kind = 'event' order by number desc limit ?`, resolvedDepth, tx.r.ws, conv.Bytes(), number, int64(resolvedDepth))
+	if err != nil {
+		return nil, err
+	}
+	for i := range events {
+		if e := events[i].Event; e != nil && e.Name == "resolved" {
+			return &events[i], nil
+		}
+	}
+	return nil, nil
+}
+
 // InNumberAt counts the customer's messages up to and including a number.
 func (tx *Tx) InNumberAt(conv chat.ConversationID, number int64) (int64, error) {
 	var n int64
@@ -180,6 +203,17 @@ func (tx *Tx) UnreadOutgoing(conv chat.ConversationID, after, upto int64) ([]cha
 func (tx *Tx) Draft(conv chat.ConversationID, member chat.MemberID) (chat.Draft, error) {
 	return entity[chat.Draft](&tx.r, "draft", `select data from draft
 		where workspace_id = ? and conversation_id = ? and member_id = ?`, tx.r.ws, conv.Bytes(), member.Bytes())
+}
+
+// DraftVer is when a member's draft of a conversation was last put or dropped;
+// 0: never, as far as is known.
+func (tx *Tx) DraftVer(conv chat.ConversationID, member chat.MemberID) (int64, error) {
+	var ver int64
+	err := tx.r.row("draft", `select coalesce(max(ver), 0) from (
+			select ver from draft where workspace_id = ? and conversation_id = ? and member_id = ?
+			union all select ver from tombstone where workspace_id = ? and kind = ? and id = ? and member_id = ?) last`,
+		[]any{&ver}, tx.r.ws, conv.Bytes(), member.Bytes(), tx.r.ws, string(chat.EntityDraft), conv.String(), member.Bytes())
+	return ver, err
 }
 
 // Verdict finds how a command was judged before, if it was.

@@ -95,7 +95,7 @@ func TestUnreadOutgoing(t *testing.T) {
 				return err
 			}
 			list[0].Delivery.Advance(chat.DeliveryRead, "")
-			return tx.PutMessage(&list[0], w.meta)
+			return change(tx, &list[0], w.meta)
 		})
 		w.update(func(tx *Tx) error {
 			if list, err := tx.UnreadOutgoing(c.ID, 0, 99); err != nil || len(list) != 1 {
@@ -164,7 +164,7 @@ func TestRemoteMessagesComeOnce(t *testing.T) {
 			if err != nil || m.RemoteID != "wamid.1" {
 				t.Errorf("message %+v, %v", m, err)
 			}
-			if err := tx.PutMessage(&m, w.meta); err != nil { // its own id does not speak against it
+			if err := change(tx, &m, w.meta); err != nil { // its own id does not speak against it
 				return err
 			}
 			_, found, err = tx.RemoteMessage(w.channels[0].ID, "wamid.2")
@@ -189,6 +189,42 @@ func TestMessagesKeepTheirPlace(t *testing.T) {
 		twice := chat.Message{ID: chat.NewID[chat.Message](), Conversation: c.ID, Number: 1}
 		err = s.Update(t.Context(), w.ws, func(tx *Tx) error { return tx.PutMessage(&twice, w.meta) })
 		wantCode(t, err, chat.CodeConflict)
+	})
+}
+
+// Who loads the state sees no messages: that one has changed is told by its
+// conversation alone.
+func TestAMessageIsFollowedByItsConversation(t *testing.T) {
+	both(t, func(t *testing.T, s *Store, _ Options) {
+		w := newWorld(t, s)
+		c, other := w.begin(0, "Ada"), w.begin(0, "Bea")
+		m, head := w.say(c.ID, "one"), w.head()
+		for name, fn := range map[string]func(tx *Tx, c chat.Conversation) error{
+			"alone": func(tx *Tx, _ chat.Conversation) error { return tx.PutMessage(&m, w.meta) },
+			"before it": func(tx *Tx, c chat.Conversation) error {
+				return errors.Join(tx.PutConversation(&c, w.meta), tx.PutMessage(&m, w.meta))
+			},
+			"with another": func(tx *Tx, _ chat.Conversation) error {
+				return errors.Join(tx.PutMessage(&m, w.meta), tx.PutConversation(&other, w.meta))
+			},
+			"with a new one": func(tx *Tx, _ chat.Conversation) error {
+				_, err := w.start(tx, 0, "Cia")
+				return errors.Join(tx.PutMessage(&m, w.meta), err)
+			},
+		} {
+			err := s.Update(t.Context(), w.ws, func(tx *Tx) error {
+				c, err := tx.Conversation(c.ID)
+				if err != nil {
+					return err
+				}
+				return fn(tx, c)
+			})
+			if err == nil || w.head() != head {
+				t.Errorf("%s: %v, the head is %d after %d", name, err, w.head(), head)
+			}
+		}
+		w.update(func(tx *Tx) error { return change(tx, &m, w.meta) })
+		checked(t, s)
 	})
 }
 
@@ -237,8 +273,8 @@ func TestSessions(t *testing.T) {
 		wantCode(t, err, chat.CodeUnauthorized)
 		_, _, _, err = s.SessionByToken(ctx, nil)
 		wantCode(t, err, chat.CodeUnauthorized)
-		must(t, s.TouchSession(ctx, w.ws, one.ID, 9))
-		must(t, s.TouchSession(ctx, w.ws, one.ID, 5)) // late news
+		must(t, s.TouchSessions(ctx, w.ws, map[chat.SessionID]chat.Time{one.ID: 9, two.ID: 3}))
+		must(t, s.TouchSessions(ctx, w.ws, map[chat.SessionID]chat.Time{one.ID: 5})) // late news
 		list, err := s.Sessions(ctx, w.ws, w.members[0].ID)
 		if err != nil || len(list) != 2 || list[0].ID != one.ID || list[0].SeenAt != 9 {
 			t.Errorf("sessions %+v, %v", list, err)

@@ -87,9 +87,13 @@ type Stream struct {
 	// MaxRows stops the answer at the first safe place after so many rows; 0
 	// means everything in one answer.
 	MaxRows int
+	// Since is when the window begins; zero: Days before now.
+	Since chat.Time
+	// Buckets restricts a state answer to parts of a digest; nil does not.
+	Buckets []int
 	// Begin is called once, before the first row, with the head that the reader
-	// catches up from afterwards. It may be nil.
-	Begin func(head int64, epoch string) error
+	// catches up from afterwards, and with when the window begins. It may be nil.
+	Begin func(head int64, epoch string, since chat.Time) error
 	// Emit is called for each row; its error ends the answer and is returned.
 	Emit func(Row) error
 }
@@ -104,8 +108,17 @@ type ConversationFilter struct {
 	Assignee   chat.MemberID
 	Unread     bool
 	Unassigned bool
+	// Done picks those that are resolved or closed.
+	Done bool
+	// Oldest gives those with the oldest last message first.
+	Oldest bool
 	// Query are beginnings of words of the contact's name, e-mail or phone; all must match.
 	Query string
+	// called is Query as the package search has read it; see search.Beginnings.
+	called [][]string
+	// Brands and Channels are one of several; nil is any.
+	Brands   []chat.BrandID
+	Channels []chat.ChannelID
 }
 
 // Difference is one place where the database is not what it should be. It

@@ -317,7 +317,7 @@ func TestFiftyWritersAndReadersMissNothing(t *testing.T) {
 		for i, changes := range got {
 			var want []chat.Change
 			for pos := from; pos < head; {
-				page, err := s.LogTail(t.Context(), w.ws, pos, 1000)
+				page, err := s.LogTail(t.Context(), w.ws, pos, 1000, 0)
 				must(t, err)
 				for _, c := range page {
 					if pos++; c.Seq != pos {

@@ -27,6 +27,7 @@ export function contextOver(backend: Backend): Context {
 export async function begin({ app, backend, list, settings }: Context): Promise<void> {
   const opening = await backend.opening(pageSize).catch(() => undefined);
   if (opening) settings.take(opening.settings);
+  list.count(opening?.turn);
   const { brand, oldest_first: oldest } = settings.values;
   app.brand = brand;
   const started = app.start(opening);

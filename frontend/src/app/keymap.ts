@@ -25,6 +25,7 @@ export const bindings: readonly Binding[] = [
   { command: 'thread.read', code: 'KeyR', mod: true, shift: true, label: 'keys.read', group: 'answering' },
   { command: 'thread.resolve', code: 'KeyE', mod: true, shift: true, label: 'keys.resolve', group: 'answering' },
   { command: 'composer.comment', code: 'KeyA', mod: true, shift: true, label: 'keys.comment', group: 'answering' },
+  { command: 'composer.undo', code: 'Backspace', mod: true, shift: true, label: 'keys.undo', group: 'answering' },
   { command: 'contact.toggle', code: 'KeyS', mod: true, shift: true, label: 'keys.contact', group: 'window' },
   { command: 'settings.open', code: 'Comma', mod: true, label: 'keys.settings', group: 'window' },
 ];

@@ -71,7 +71,7 @@ function listen({ app, backend, list, toasts }: Context): () => void {
     if (drawn) changed();
     else missed = true;
   });
-  backend.on('problem', ({ message }) => toasts.show(message, { tone: 'danger', ms: 8000 }));
+  backend.on('problem', ({ message }) => toasts.show(message, { tone: 'danger', ms: 0 }));
   return () => {
     drawn = true;
     if (missed) changed();

@@ -14,6 +14,8 @@ import type {
   MemberSettings,
   Opening,
   OutboxEntry,
+  Storage,
+  StorageLimits,
   ThreadPage,
   ThreadQuery,
   UnsentEntry,
@@ -37,13 +39,13 @@ export interface Backend {
    * view. What is written names the account it was written in: the program
    * refuses it in any other.
    */
-  send(id: string, message: { text: string; seen: number; reply_to?: string; account: string }): Promise<OutboxEntry>;
+  send(id: string, message: { text: string; seen: number; reply_to?: string; send_at?: string; account: string }): Promise<OutboxEntry>;
   comment(id: string, comment: { text: string; mentions: string[]; account: string }): Promise<OutboxEntry>;
-  /** Tries a refused entry again, with a new command but the same message. */
-  resend(entry: string, options: { force?: boolean; text?: string }): Promise<OutboxEntry>;
+  /** Tries an entry again, or sends a scheduled one now: a new command, the same message. `seen` as in send. */
+  resend(entry: string, options: { force?: boolean; text?: string; seen?: number }): Promise<OutboxEntry>;
   /** Gives up an entry that was not sent and hands its text back. */
   drop(entry: string): Promise<{ text: string }>;
-  /** Every text of the account that was refused, and drafts whose chat is gone. */
+  /** Every text of the account that was refused or not delivered, and drafts whose chat is gone. */
   unsent(): Promise<UnsentEntry[]>;
 
   markRead(id: string, upto: number): Promise<void>;
@@ -66,12 +68,19 @@ export interface Backend {
   startEmbedded(): Promise<void>;
   /** Tries the failed start of the active account again, now. */
   retry(): Promise<void>;
+  /** Begins anew what only this device knows of the account that cannot be opened; the damaged file is kept. */
+  setAside(): Promise<void>;
+  /** The agent has seen a warning that stays until then. */
+  dismissWarning(code: string): Promise<void>;
   /** Changes what this member chose; the state shows it at once. */
   putMe(settings: MemberSettings): Promise<void>;
 
   /** A setting of this window on this device; undefined when never set. */
   getSetting(key: string): Promise<unknown>;
   putSetting(key: string, value: unknown): Promise<void>;
+  /** How much of the disk the open account's copy takes and may take. */
+  storage(): Promise<Storage>;
+  setStorageLimits(limits: StorageLimits): Promise<void>;
   openLink(url: string): Promise<void>;
   copy(text: string): Promise<void>;
   /** Lets the agent choose where to keep a copy of a file. */

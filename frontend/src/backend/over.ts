@@ -1,4 +1,4 @@
-import type { AppState, ConversationView, Counts, Events, ListPage, Opening, OutboxEntry, ThreadPage, UnsentEntry } from '../domain/types';
+import type { AppState, ConversationView, Counts, Events, ListPage, Opening, OutboxEntry, Storage, ThreadPage, UnsentEntry } from '../domain/types';
 import type { Backend } from './backend';
 
 /** A way to call the program's methods by name and to hear its events. */
@@ -45,9 +45,13 @@ export function backendOver(transport: Transport): Backend {
     switchAccount: (id) => call<void>('SwitchAccount', id),
     startEmbedded: () => call<void>('StartEmbedded'),
     retry: () => call<void>('Retry'),
+    setAside: () => call<void>('SetAside'),
+    dismissWarning: (code) => call<void>('DismissWarning', code),
     putMe: (settings) => call<void>('PutMe', settings),
     getSetting: async (key) => (await call<unknown>('GetSetting', key)) ?? undefined,
     putSetting: (key, value) => call<void>('PutSetting', key, value),
+    storage: () => call<Storage>('Storage'),
+    setStorageLimits: (limits) => call<void>('SetStorageLimits', limits),
     openLink: (url) => call<void>('OpenLink', url),
     copy: (text) => call<void>('Copy', text),
     saveFile: (sha256, name) => call<void>('SaveFile', sha256, name),

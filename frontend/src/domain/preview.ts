@@ -1,5 +1,5 @@
 import { isMessageKey, t } from './messages';
-import type { Conversation } from './types';
+import type { Conversation, Hit } from './types';
 
 /** Who the preview's words may be by, as far as the window knows them. */
 export interface Speakers {
@@ -24,7 +24,32 @@ export function previewOf(conversation: Previewed, speakers: Speakers): Preview 
   return { lead: leadOf(conversation, speakers), text: content(conversation) };
 }
 
-function leadOf({ preview_kind: kind, preview_author: author }: Previewed, speakers: Speakers): string {
+/** Who said what was found. */
+export function leadOfHit({ kind, author }: Pick<Hit, 'kind' | 'author'>, speakers: Speakers): string {
+  return leadOf({ preview_kind: kind === 'comment' ? kind : 'text', preview_author: author }, speakers);
+}
+
+/** A piece of a text that has something marked in it. */
+export interface Piece {
+  text: string;
+  marked: boolean;
+}
+
+/** Cuts the text of a hit where its marks begin and end. Marks that make no sense mark nothing. */
+export function markedPieces({ text, marks }: Pick<Hit, 'text' | 'marks'>): Piece[] {
+  const pieces: Piece[] = [];
+  let last = 0;
+  for (const [from, to] of marks) {
+    if (from < last || to <= from || to > text.length) continue;
+    if (from > last) pieces.push({ text: text.slice(last, from), marked: false });
+    pieces.push({ text: text.slice(from, to), marked: true });
+    last = to;
+  }
+  if (last < text.length) pieces.push({ text: text.slice(last), marked: false });
+  return pieces;
+}
+
+function leadOf({ preview_kind: kind, preview_author: author }: Omit<Previewed, 'preview'>, speakers: Speakers): string {
   const own = author.kind === 'member' && author.id === speakers.me;
   if (kind === 'comment') return own ? t('preview.you_comment') : t('preview.comment', { name: speaker(author.id, speakers) });
   switch (author.kind) {

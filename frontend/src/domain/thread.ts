@@ -184,8 +184,13 @@ function group(rows: Row[], me: string): void {
 function isSpoken(row: Row | undefined): row is MessageRow | PendingRow {
   return (
     row !== undefined &&
-    (row.kind === 'message' || (row.kind === 'pending' && !row.entry.comment && row.entry.state !== 'refused'))
+    (row.kind === 'message' || (row.kind === 'pending' && !row.entry.comment && onItsWay(row.entry)))
   );
+}
+
+/** Whether a text goes out by itself at once: anything else stands in a row of its own, with what can be done. */
+function onItsWay(entry: OutboxEntry): boolean {
+  return (entry.state === 'queued' || entry.state === 'sending') && !entry.send_at;
 }
 
 function speaker(row: MessageRow | PendingRow, me: string): { author: Actor; at: number } {
@@ -244,6 +249,11 @@ export function estimateHeight(row: Row): number {
   return (row.day ? 37 : 0) + (row.unread > 0 ? 34 : 0) + (row.hole ? 34 : 0) + (row.newer ? 34 : 0) + ownHeight(row);
 }
 
+function extraHeight(entry: OutboxEntry): number {
+  if (entry.state === 'refused') return 90;
+  return onItsWay(entry) ? 0 : 34;
+}
+
 function ownHeight(row: Row): number {
   switch (row.kind) {
     case 'event':
@@ -251,7 +261,7 @@ function ownHeight(row: Row): number {
     case 'note':
       return 50 + lines(text(row.message), 92) * 20;
     case 'pending':
-      return bubbleHeight(row.entry.text, row.first, row.last) + (row.entry.state === 'refused' ? 90 : 0);
+      return bubbleHeight(row.entry.text, row.first, row.last) + extraHeight(row.entry);
     case 'message':
       return (
         parts(row.message).reduce((sum, part) => sum + partHeight(part.kind, part.height ?? 0), 0) +

@@ -35,6 +35,12 @@ export function clockLabel(time: Time | null | undefined): string {
   return ms === null ? '' : clock.format(ms);
 }
 
+/** "09:41:07" */
+export function secondsLabel(time: Time | null | undefined): string {
+  const ms = millis(time);
+  return ms === null ? '' : `${clock.format(ms)}:${two(new Date(ms).getSeconds())}`;
+}
+
 /** For a list: "09:41" today, "Fri" this week, "3 Mar" this year, "3 Mar 2024" before. */
 export function listLabel(time: Time | null | undefined, now: number): string {
   const ms = millis(time);

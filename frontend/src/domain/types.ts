@@ -73,7 +73,7 @@ export interface Member {
   /** What the member may see; empty means every brand. */
   brands: string[] | null;
   disabled?: boolean;
-  settings: { read_mode?: ReadMode; send_key?: SendKey; language?: string };
+  settings: { read_mode?: ReadMode; send_key?: SendKey; language?: string; undo_seconds?: number };
 }
 
 /** A contact's address on one channel. */
@@ -249,6 +249,8 @@ export interface Abilities {
   max_text: number;
   receipts: boolean;
   typing: boolean;
+  /** When the channel stops taking answers; absent: never. */
+  reply_until?: Time | null;
 }
 
 /** Why a command was refused. */
@@ -260,6 +262,10 @@ export interface Problem {
   messages?: Message[];
   /** held_by_other: who holds it. */
   holder?: Holder;
+  /** resolved: who did it. */
+  by?: Actor | null;
+  /** resolved, window_closed: when. */
+  at?: Time | null;
   /** too_soon: seconds. */
   retry_after?: number;
 }
@@ -274,13 +280,20 @@ export interface OutboxEntry {
   kind: string;
   text: string;
   comment: boolean;
-  state: 'queued' | 'sending' | 'refused';
+  /** held: can be taken back until due. scheduled: the server sends it at send_at. undelivered: the channel could not. */
+  state: 'held' | 'queued' | 'sending' | 'refused' | 'scheduled' | 'undelivered';
   problem: Problem | null;
   created_at: Time;
+  due?: Time | null;
+  send_at?: Time | null;
   attempts: number;
+  /** The message it quotes. */
+  reply_to?: string | null;
+  /** refused: the kinds of commands that wait for its author to decide; null: none. */
+  then?: string[] | null;
 }
 
-/** A text of this account that was refused, or a draft that outlived its chat, waiting for its author. */
+/** A text of this account that was refused or not delivered, or a draft that outlived its chat, waiting for its author. */
 export interface UnsentEntry extends OutboxEntry {
   /** What the contact is called. */
   label: string;
@@ -297,6 +310,15 @@ export interface Account {
   kind: 'embedded' | 'remote';
   active: boolean;
   signed_out: boolean;
+  /** What waits in it; of an account that is not open, as it was left. */
+  outbox: Outbox;
+}
+
+/** Texts on their way (queued) or waiting for their author; failed: on the server, refused when due or not delivered. */
+export interface Outbox {
+  queued: number;
+  refused: number;
+  failed: number;
 }
 
 export type ConnectionStatus = 'connecting' | 'live' | 'catching_up' | 'offline' | 'signed_out' | 'error';
@@ -306,10 +328,14 @@ export interface Connection {
   status: ConnectionStatus;
   since: Time | null;
   checked_at: Time | null;
+  /** That nothing was missing then was compared with the server, not only concluded. */
+  proven: boolean;
   position: number;
   head: number;
   progress: { done: number; total: number } | null;
   problem: string | null;
+  /** What helps against it, beside trying again. */
+  remedy?: 'set_aside';
 }
 
 /** The page of a web channel that customers can write from. */
@@ -318,6 +344,21 @@ export interface ShareLink {
   name: string;
   brand: string;
   url: string;
+}
+
+/** How much of this computer's disk an account's copy may take; 0 is no limit. */
+export interface StorageLimits {
+  cache_bytes: number;
+  files_bytes: number;
+  /** Messages of chats that are done go after so many. */
+  days: number;
+}
+
+/** How much that is now. */
+export interface Storage {
+  cache_bytes: number;
+  files_bytes: number;
+  limits: StorageLimits;
 }
 
 /** A condition the agent must know about, e.g. "keychain_missing". */
@@ -335,6 +376,8 @@ export interface Opening {
   counts: Counts | null;
   /** The top of the list as it was left; null when it cannot be read. */
   list: ListPage | null;
+  /** Where this window begins to count its questions: after those of the window before. */
+  turn?: number;
 }
 
 /** Everything the window knows outside lists and threads. */
@@ -353,7 +396,8 @@ export interface AppState {
   loaded: boolean;
   /** Chats that are known here, and those whose newest messages are here too. */
   cached: { conversations: number; readable: number };
-  outbox: { queued: number; refused: number };
+  /** Of the account on the screen. */
+  outbox: Outbox;
   version: string;
 }
 
@@ -378,14 +422,35 @@ export interface ListRow {
   pending: number;
   /** Texts of this member the server refused; they wait for a decision. */
   refused: number;
+  /** In the answer to a search: what was found in the chat, unless its contact was. */
+  hit?: Hit;
+}
+
+/** A message in which something was found, as a part of its text. */
+export interface Hit {
+  message: string;
+  number: number;
+  kind: MessageKind;
+  author: Actor;
+  at: Time;
+  /** In what it was found: text, a file's name, a voice message's transcript. */
+  part: string;
+  text: string;
+  /** From and to of what was found, in the text. */
+  marks: [number, number][];
 }
 
 export interface ListQuery {
   /** A brand's id, or empty for all brands. */
   brand: string;
   quick: Quick;
+  /** What was typed, operators and all; empty for the list. */
   search: string;
+  /** Of a search: what fits best first. */
+  best?: boolean;
   oldest: boolean;
+  /** Grows with every question: a search is over as soon as another one is asked. */
+  turn?: number;
   /** From the previous page's next, or empty for the first page. */
   cursor: string;
   limit: number;
@@ -447,6 +512,8 @@ export interface Events {
   counts: Record<string, never>;
   /** Something shown early was refused after all, and has been put back. */
   problem: { code: string; message: string; conversation: string };
+  /** A message of this member's has not gone out and waits for them; told once. */
+  undelivered: { entry: string; conversation: string; message: string; label: string; code: string; reason: string };
 }
 
 /** How the program says no: a code to decide on and a sentence for a person. */

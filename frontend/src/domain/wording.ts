@@ -1,9 +1,10 @@
 /** What thread and contact card say about messages, events and people: values in, sentences out. */
-import { isMessageKey, t } from './messages';
+import { momentLabel } from './later';
+import { isMessageKey, t, type MessageKey } from './messages';
 import { firstName } from './preview';
 import { parts, text } from './thread';
-import { clockLabel, durationLabel } from './time';
-import type { Actor, Conversation, Delivery, Message, MessageEvent, Part, Problem, UnsentEntry } from './types';
+import { clockLabel, durationLabel, millis, sinceLabel } from './time';
+import type { Actor, Conversation, Delivery, Message, MessageEvent, OutboxEntry, Part, Problem, UnsentEntry } from './types';
 
 /** Who names may be asked for. */
 export interface Names {
@@ -84,21 +85,53 @@ export function deliveryWords(delivery: Delivery): string {
   return t(`thread.delivery.${delivery.state}`);
 }
 
-/** Why an entry was refused, as a sentence. */
-export function problemWords(problem: Problem | null, names: Names): string {
+/** Whether an entry with this problem goes out all the same when its author says so. */
+export function canForce(problem: Problem | null): boolean {
+  return ['newer_messages', 'held_by_other', 'resolved'].includes(problem?.code ?? '');
+}
+
+/** What the button says with which its author sends a refused entry all the same. */
+export function resendLabel(problem: Problem | null): MessageKey {
+  if (problem?.code === 'moment_passed') return 'thread.send_now';
+  return canForce(problem) ? 'thread.send_anyway' : 'thread.try_again';
+}
+
+/** What happens once a refused text goes out after all, as a sentence; empty: nothing more. */
+export function followWords(entry: OutboxEntry): string {
+  if (entry.then?.includes('conversation.resolve')) return t('thread.then_resolve');
+  return entry.then?.includes('handoff.release') ? t('thread.then_release') : '';
+}
+
+/** Why an entry was refused, as a sentence: what happened, who did it, and when. */
+export function problemWords(problem: Problem | null, names: Names, now = Date.now()): string {
   switch (problem?.code) {
-    case 'newer_messages':
-      return t('thread.refused.newer');
+    case 'newer_messages': {
+      const said = problem.messages ?? [];
+      // A colleague's answer says more than the customer's next line.
+      const last = said.findLast((m) => m.author.kind !== 'customer') ?? said.at(-1);
+      if (!last) return t('thread.refused.newer');
+      const key = last.author.kind === 'customer' ? 'thread.refused.wrote' : 'thread.refused.answered';
+      return t(key, { name: authorName(last.author, names), time: sinceLabel(last.sent_at, now) });
+    }
+    case 'resolved':
+      if (!problem.by) break;
+      return t('thread.refused.resolved', { name: authorName(problem.by, names), time: sinceLabel(problem.at, now) });
+    case 'window_closed':
+      if (!problem.at) break;
+      return t('thread.refused.window', { time: sinceLabel(problem.at, now) });
+    case 'blocked_contact':
+      return t('thread.refused.blocked');
+    case 'undelivered':
+      return problem.detail ? t('unsent.undelivered_because', { cause: problem.detail }) : t('unsent.undelivered');
     case 'held_by_other':
       return t('thread.refused.held', { name: names.nameOf(problem.holder?.id ?? '') || t('thread.colleague') });
-    default:
-      return problem?.detail || problem?.title || t('thread.refused.other');
   }
+  return problem?.detail || problem?.title || t('thread.refused.other');
 }
 
 /** Why a text waits in the list of what could not be sent. */
 export function unsentWords(entry: UnsentEntry, nameOf: (member: string) => string): string {
-  if (entry.kind === 'draft' && !entry.problem) return t('unsent.draft');
+  if (!entry.problem) return t(entry.kind === 'draft' ? 'unsent.draft' : 'unsent.waiting');
   return problemWords(entry.problem, { me: '', customer: entry.label, nameOf });
 }
 
@@ -156,6 +189,23 @@ export function partWords(part: Part): string {
 export function messageWords(message: Message): string {
   if (message.deleted_at) return t('thread.deleted');
   return text(message) || parts(message).map(partWords).join(', ');
+}
+
+/** What the row of a text is called that has not gone out: the words, and what becomes of them. */
+export function pendingLabel(entry: OutboxEntry, names: Names, now = Date.now()): string {
+  const becomes = (): string => {
+    switch (entry.state) {
+      case 'refused':
+        return `${t('thread.not_sent')}: ${problemWords(entry.problem, names, now)}`;
+      case 'held':
+        return t('thread.held_spoken', { n: Math.max(0, Math.ceil(((millis(entry.due) ?? now) - now) / 1000)) });
+      case 'scheduled':
+        return t('thread.scheduled', { time: momentLabel(millis(entry.send_at) ?? now, now) });
+      default:
+        return t(entry.comment ? 'thread.waiting_comment' : 'thread.waiting');
+    }
+  };
+  return `${t('thread.you')}: ${entry.text.slice(0, 500)}, ${becomes()}`;
 }
 
 /** What a row is called when the keyboard lands on it: author, time, words, state. */

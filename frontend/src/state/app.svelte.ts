@@ -25,6 +25,8 @@ export class App {
   brand = $state('');
   /** The conversation in front of the agent; empty for none. */
   selected = $state('');
+  /** A message to be shown as soon as its chat is here. */
+  sought = $state.raw<{ conversation: string; message: string; number: number } | null>(null);
   /** Whether the contact card is in view. */
   panelOpen = $state(true);
 
@@ -140,8 +142,9 @@ export class App {
     return this.readCounts();
   }
 
-  /** Puts a conversation in front of the agent. */
-  select(id: string): void {
+  /** Puts a conversation in front of the agent, at a message of it if one is given. */
+  select(id: string, at?: { message: string; number: number }): void {
+    this.sought = at ? { conversation: id, message: at.message, number: at.number } : null;
     if (this.selected === id) return;
     this.selected = id;
     this.backend.viewing(id).catch(() => undefined); // a hint to colleagues, nothing depends on it

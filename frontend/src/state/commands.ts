@@ -9,6 +9,7 @@ export type CommandName =
   | 'thread.focus'
   | 'composer.focus'
   | 'composer.comment'
+  | 'composer.undo'
   | 'contact.toggle'
   | 'help.toggle'
   | 'settings.open'

@@ -3,7 +3,7 @@ import { isBlank, mentionsIn, restAfterSend, roomFor } from '../domain/composer'
 import { t } from '../domain/messages';
 import type { Failure, Member, Message, OutboxEntry } from '../domain/types';
 import type { App } from './app.svelte';
-import type { Thread, ThreadStore } from './thread.svelte';
+import type { Thread } from './thread.svelte';
 
 /** How soon a draft that could not be saved is tried again. */
 const saveAgainMs = 3000;
@@ -55,7 +55,6 @@ export class ComposerStore {
   private readonly saves = new Map<string, Promise<void>>();
   private readonly changed = new Set<string>();
   private readonly again = new Map<string, ReturnType<typeof setTimeout>>();
-  private threads: ThreadStore | null = null;
   private typingSentAt = 0;
   private typingStop: ReturnType<typeof setTimeout> | undefined;
 
@@ -65,16 +64,10 @@ export class ComposerStore {
     readonly account: string,
   ) {}
 
-  /** The threads these composers stand below. */
-  sitAt(threads: ThreadStore): void {
-    this.threads = threads;
-  }
-
   /** The account goes: nothing is typed any more; what is not saved yet still gets saved. */
   leave(): void {
     clearTimeout(this.typingStop);
     this.typingIn = '';
-    this.threads = null;
   }
 
   /** The draft of a conversation. */
@@ -189,9 +182,10 @@ export class ComposerStore {
 
   /**
    * Sends what stands in the composer. It is emptied only after the program
-   * has the message on disk; on any error the text stays.
+   * has the message on disk; on any error the text stays. With a moment to
+   * come, the server keeps the message until then.
    */
-  async send(thread: Thread): Promise<boolean> {
+  async send(thread: Thread, sendAt?: number): Promise<boolean> {
     const draft = this.draft(thread);
     const max = thread.view?.abilities.max_text ?? 0;
     if (!this.canSend(draft, max)) return false;
@@ -203,7 +197,8 @@ export class ComposerStore {
         await this.app.backend.comment(thread.id, { text, mentions: mentionsIn(text, this.members(thread)), account: this.account });
       } else {
         const replyTo = draft.replyTo?.id;
-        const message = { text, seen: thread.seen, ...(replyTo ? { reply_to: replyTo } : {}), account: this.account };
+        const later = sendAt ? { send_at: new Date(sendAt).toISOString() } : {};
+        const message = { text, seen: thread.seen, ...(replyTo ? { reply_to: replyTo } : {}), ...later, account: this.account };
         await this.app.backend.send(thread.id, message);
       }
     } catch (cause) {
@@ -217,7 +212,6 @@ export class ComposerStore {
     draft.caret = draft.text.length;
     this.typingIn = '';
     this.save(draft);
-    if (!comment) this.threads?.answered(thread);
     void thread.follow();
     return true;
   }
@@ -231,28 +225,46 @@ export class ComposerStore {
   }
 
   /**
-   * Puts a refused entry's text back into its composer. The text is saved as
-   * the draft before the entry goes, so that a crash in between keeps it.
+   * Puts an entry's text back into its composer. The text is saved as the draft
+   * before the entry goes, so that a crash in between keeps it. Where the entry
+   * does not go, the text leaves the composer again: sent from there as well,
+   * the customer would get it twice.
    */
-  async takeBack(entry: OutboxEntry): Promise<void> {
-    const draft = this.putBack(entry);
+  async takeBack(entry: OutboxEntry, quoted?: Message): Promise<void> {
+    const { text, comment, replyTo } = this.draftOf(entry.conversation);
+    const draft = this.putBack(entry, quoted);
+    const put = draft.text;
     await this.saves.get(entry.conversation);
     // Not on disk as a draft: the entry is what keeps the text.
     if (draft.notSaved) return;
     try {
       await this.app.backend.drop(entry.id);
     } catch (cause) {
-      draft.failure = failureOf(cause);
+      const failure = failureOf(cause);
+      // Nobody knows whether it went: then the text must not be lost.
+      if (failure.code !== 'uncertain' && draft.text === put) {
+        Object.assign(draft, { text, comment, replyTo, caret: text.length });
+        this.save(draft);
+      }
+      draft.failure = failure;
     }
   }
 
-  /** Puts an entry's text in front of whatever stands in its composer. */
-  putBack(entry: OutboxEntry): Draft {
+  /** Takes the message back that was sent last, while that is possible; reports whether there was one. */
+  async undo(thread: Thread): Promise<boolean> {
+    const last = thread.pending.findLast((entry) => entry.state === 'held');
+    if (last) await this.takeBack(last, thread.find(last.reply_to));
+    return last !== undefined;
+  }
+
+  /** Puts an entry's text in front of whatever stands in its composer, with what it quoted. */
+  putBack(entry: OutboxEntry, quoted?: Message): Draft {
     const draft = this.draftOf(entry.conversation);
     // What was written for colleagues never becomes a part of what the customer gets.
     draft.comment = entry.comment || keepsInside(draft);
     draft.text = isBlank(draft.text) ? entry.text : `${entry.text}\n\n${draft.text}`;
     draft.caret = entry.text.length;
+    if (quoted && !draft.comment) draft.replyTo = quoted;
     this.save(draft);
     this.focus('stay');
     return draft;

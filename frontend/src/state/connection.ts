@@ -1,5 +1,5 @@
 import { t } from '../domain/messages';
-import { sinceLabel } from '../domain/time';
+import { secondsLabel, sinceLabel } from '../domain/time';
 import type { AppState } from '../domain/types';
 
 /** The freshness of what is on the screen, in words and a colour. */
@@ -15,11 +15,11 @@ type Cached = Pick<AppState, 'connection' | 'cached' | 'loaded'>;
 
 /** The line at the bottom of the list: never silent about what is old. */
 export function freshness(state: Cached, now: number): Freshness {
-  const { connection, cached } = state;
+  const { connection } = state;
   const { progress } = connection;
   switch (connection.status) {
     case 'live':
-      return { tone: 'ok', text: live(cached), progress: null };
+      return { tone: 'ok', text: live(state), progress: null };
     case 'catching_up':
       return progress && progress.total > 0
         ? { tone: 'busy', text: t('sync.progress', { done: progress.done, total: progress.total }), progress }
@@ -39,9 +39,14 @@ export function freshness(state: Cached, now: number): Freshness {
   }
 }
 
-function live({ conversations, readable: n }: AppState['cached']): string {
-  if (conversations === 0) return t('sync.live_empty');
-  return n < conversations ? t('sync.live_part', { n: conversations, readable: n }) : t('sync.live', { n: conversations });
+/** What is here; and up to which moment, once the server has confirmed that it is everything. */
+function live({ cached, connection }: Cached): string {
+  const { conversations: n, readable } = cached;
+  const time = connection.proven ? secondsLabel(connection.checked_at) : '';
+  const proven = time !== '';
+  if (n === 0) return proven ? t('sync.proven_empty', { time }) : t('sync.live_empty');
+  if (readable < n) return proven ? t('sync.proven_part', { n, readable, time }) : t('sync.live_part', { n, readable });
+  return proven ? t('sync.proven', { n, time }) : t('sync.live', { n });
 }
 
 /** How much can be read without a line: "everything" only when it is true. */

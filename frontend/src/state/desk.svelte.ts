@@ -47,7 +47,6 @@ export class Desks implements Tenant {
     const threads = new ThreadStore(this.app);
     const composers = this.unsaved.get(account) ?? new ComposerStore(this.app, account);
     this.unsaved.delete(account);
-    composers.sitAt(threads);
     return { account, threads, composers, card: new ContactCard(this.app.backend) };
   }
 }

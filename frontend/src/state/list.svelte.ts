@@ -7,6 +7,8 @@ export interface Asked {
   brand: string;
   quick: Quick;
   search: string;
+  /** What fits a search best stands first. */
+  best: boolean;
   oldest: boolean;
 }
 
@@ -31,7 +33,7 @@ const headPages = 2;
  * list is let go or the agent asks for it.
  */
 export class ChatList {
-  asked = $state.raw<Asked>({ brand: '', quick: 'all', search: '', oldest: false });
+  asked = $state.raw<Asked>({ brand: '', quick: 'all', search: '', best: false, oldest: false });
   pages = $state.raw<Page[]>([]);
   /** Nothing has been read yet for what was asked. */
   loading = $state(true);
@@ -54,12 +56,23 @@ export class ChatList {
   /** Rows that were not read when something changed last: what they say may be over. */
   private old = new Set<string>();
   private generation = 0;
+  /**
+   * Tells the program which of two questions was asked later, also by the window
+   * before this one: where to begin is for the program to say, as clocks are set
+   * back. 0: it has not said, and no question ends another.
+   */
+  private turn = 0;
   private stale = false;
   private updating: Promise<void> | null = null;
   private reloading: Promise<void> | null = null;
   private more: Promise<void> | null = null;
 
   constructor(private readonly backend: Backend) {}
+
+  /** Begins to count the questions. */
+  count(from: number | undefined): void {
+    this.turn = from ?? 0;
+  }
 
   /** The place of a conversation among the loaded rows, or -1. */
   indexOf(id: string): number {
@@ -77,6 +90,7 @@ export class ChatList {
   /** Asks for another list. The rows on the screen stay until the answer is here, unless it is known already. */
   async ask(change: Partial<Asked>, known?: ListPage): Promise<void> {
     this.asked = { ...this.asked, ...change };
+    if (this.turn > 0) this.turn++;
     if (!known) return this.reload();
     this.generation++;
     this.place([{ cursor: '', ...known }]);
@@ -242,9 +256,11 @@ export class ChatList {
     const moved = this.moved(fresh[0]?.rows ?? []);
     this.displaced = touched.some((page, i) => !sameOrder(page.rows, fresh[i]?.rows ?? []));
     this.arrivals = moved.filter((row) => this.isNews(row)).length;
+    // A list that had ended may go on by now, as a search does once the line is back.
+    const goesOn = touched.at(-1) === this.pages.at(-1) ? fresh.at(-1)?.next : undefined;
     this.pages = this.pages.map((page) =>
       page.rows.some((row) => byId.has(row.conversation.id))
-        ? { ...page, rows: page.rows.map((row) => byId.get(row.conversation.id) ?? row) }
+        ? { ...page, next: page.next || (goesOn ?? ''), rows: page.rows.map((row) => byId.get(row.conversation.id) ?? row) }
         : page,
     );
     this.old = new Set([...this.positions.keys()].filter((id) => !byId.has(id)));
@@ -270,7 +286,7 @@ export class ChatList {
         label: contactLabel(view.contact),
         assignee_name: view.conversation.assignee === assignee ? row.assignee_name : '',
         draft: view.draft?.text ?? '',
-        pending: pending.length - refused,
+        pending: pending.filter((entry) => entry.state !== 'refused' && entry.state !== 'scheduled').length,
         refused,
       };
     } catch (cause) {
@@ -310,7 +326,7 @@ export class ChatList {
   }
 
   private read(cursor: string, asked: Asked = this.asked): Promise<ListPage> {
-    return this.backend.list({ ...asked, cursor, limit: pageSize });
+    return this.backend.list({ ...asked, cursor, limit: pageSize, turn: this.turn });
   }
 }
 

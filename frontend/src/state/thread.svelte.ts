@@ -161,6 +161,7 @@ export class Thread {
     }
     // The same answer again draws nothing again.
     if (JSON.stringify(view) !== JSON.stringify(this.view)) this.view = view;
+    if (conversation.unread === 0 && this.trouble?.what === 'read') this.trouble = null;
     this.viewAt = asked;
     this.take(first, fresh);
     this.head = Math.max(page.head, conversation.last_number, this.last);
@@ -493,13 +494,6 @@ export class ThreadStore {
   /** Messages up to this number are in front of the agent. */
   shown(thread: Thread, number: number, looking: boolean): void {
     thread.show(number, looking, this.app.readMode === 'on_open');
-  }
-
-  /** After an answer went out: answering reads, if the agent chose that. */
-  answered(thread: Thread): void {
-    if (this.app.readMode !== 'on_reply') return;
-    if (thread.trouble?.what === 'read') thread.trouble = null;
-    thread.markRead();
   }
 
   /** The open conversation is read, all of it. */

@@ -29,6 +29,12 @@ export class Unsent {
     },
   );
 
+  /** Sends a text again, whatever spoke against it: its author has read that. */
+  async resend(entry: UnsentEntry): Promise<void> {
+    await this.backend.resend(entry.id, { force: true });
+    await this.read();
+  }
+
   /** Gives a text up for good. */
   async drop(entry: UnsentEntry): Promise<void> {
     await this.backend.drop(entry.id);

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import { t } from '../../src/domain/messages';
 import { App, latest } from '../../src/state/app.svelte';
 import { firstLoad, freshness, offlineSentence } from '../../src/state/connection';
@@ -184,6 +184,17 @@ describe('freshness', () => {
     expect(offlineSentence({ ...state, connection: { ...state.connection, since } }, now)).toMatch(/since 11:01\. Everything is readable/u);
   });
 
+  it('says up to when it is complete once that is proven', () => {
+    const checked = { status: 'live' as const, checked_at: new Date(2026, 2, 4, 12, 1, 7).toISOString() };
+    expect(of(checked).text).not.toContain('complete');
+    expect(of({ ...checked, proven: true })).toMatchObject({ tone: 'ok', text: 'Up to date · complete to 12:01:07 · 18,204 chats readable offline' });
+    expect(of({ ...checked, proven: true }, 0).text).toBe('Up to date · complete to 12:01:07');
+    expect(freshness({ connection: { ...state.connection, ...checked, proven: true }, ...part }, now).text).toBe(
+      'Up to date · complete to 12:01:07 · 1,747 chats, 1,650 readable offline',
+    );
+    expect(of({ ...checked, proven: true, status: 'offline' }).text).toBe('Offline since 11:01 · everything is readable');
+  });
+
   it('counts only chats that can be read', () => {
     const connection = { ...state.connection, status: 'offline' as const, since };
     expect(freshness({ connection: state.connection, ...part }, now).text).toBe('Up to date · 1,747 chats, 1,650 readable offline');
@@ -243,6 +254,19 @@ it('Commands: the latest handler wins until it goes', () => {
   off();
   expect(commands.run('help.toggle')).toBe(true);
   expect(done).toEqual(['second', 'first']);
+});
+
+it('Toasts: what tells of a loss stays until it is dismissed, however much follows', () => {
+  vi.useFakeTimers();
+  const toasts = new Toasts();
+  const loss = toasts.show('Ana could not be assigned.', { tone: 'danger', ms: 0 });
+  for (const text of ['1', '2', '3', '4', '5']) toasts.show(text);
+  expect(toasts.items.map((toast) => toast.text)).toEqual(['Ana could not be assigned.', '2', '3', '4', '5']);
+  vi.advanceTimersByTime(60_000);
+  expect(toasts.items.map((toast) => toast.id)).toEqual([loss]);
+  toasts.dismiss(loss);
+  expect(toasts.items).toEqual([]);
+  vi.useRealTimers();
 });
 
 it('Toasts: the same sentence is one notice', () => {

@@ -37,6 +37,17 @@ describe('paging', () => {
     expect(await list.neighbour('elsewhere', 1)).toBe(at(0));
   });
 
+  it('counts its questions on from where the program says, whatever the clock says', async () => {
+    const turns = (): unknown[] => backend.calls.filter(([name]) => name === 'list').map(([, query]) => (query as ListQuery).turn);
+    await list.ask({ search: 'a' });
+    expect(turns()).toEqual([0, 0]); // it has not said: no question ends another
+    list.count(4096);
+    await list.ask({ search: 'ab' });
+    await list.reload();
+    await list.ask({ search: 'abc' });
+    expect(turns().slice(2)).toEqual([4097, 4097, 4098]);
+  });
+
   it('asks oldest first', async () => {
     await list.ask({ oldest: true });
     expect(shown()[0]).toBe(ids.at(-1));
@@ -77,6 +88,19 @@ describe('changes', () => {
     release();
     await list.changed();
     expect(shown()).not.toContain(gone);
+  });
+
+  it('goes on below, also while held, when a list that had ended does', async () => {
+    const read = backend.list.bind(backend);
+    backend.list = async (query) => ({ ...(await read(query)), next: '' });
+    await list.reload();
+    list.hold();
+    await list.view(48, 59);
+    expect(shown()).toEqual(ids.slice(0, 60));
+    backend.list = read;
+    await list.changed();
+    await list.view(48, 59);
+    expect(shown()).toEqual(ids.slice(0, 120));
   });
 
   it('does not call an answer of ours news, yet puts it in its place afterwards', async () => {
@@ -287,5 +311,43 @@ describe('questions', () => {
     backend.broken = null;
     await list.reload();
     expect(list.failure).toBeNull();
+  });
+});
+
+describe('searching', () => {
+  it('tells the program which question was asked last, also the one that asks for no search', async () => {
+    list.count(4096);
+    await list.ask({ search: 'a' });
+    await list.ask({ search: 'an' });
+    await list.ask({ search: '' });
+    const turns = backend.calls.filter(([name]) => name === 'list').map(([, query]) => (query as ListQuery).turn ?? 0);
+    const [, first = 0, second = 0, third = 0] = turns;
+    expect(first).toBeGreaterThan(0);
+    expect(second).toBeGreaterThan(first);
+    expect(third).toBeGreaterThan(second);
+  });
+
+  it('keeps the turn of a question while its answer is read again', async () => {
+    list.count(4096);
+    await list.ask({ search: 'a' });
+    await list.changed();
+    const turns = backend.calls.filter(([name]) => name === 'list').map(([, query]) => (query as ListQuery).turn);
+    expect(turns.at(-1)).toBe(turns.at(-2));
+  });
+
+  it('keeps rows in place while held when the server has found more', async () => {
+    const id = at(5);
+    backend.customerSays(id, 'zanzibar');
+    await list.ask({ search: 'zanzibar' });
+    expect(shown()).toEqual([id]);
+    expect(list.rows[0]?.hit?.text).toBe('zanzibar');
+    const release = list.hold();
+    backend.customerSays(at(9), 'zanzibar too');
+    await list.changed();
+    expect(shown()).toEqual([id]);
+    expect(list.arrivals).toBe(1);
+    release();
+    await list.reload();
+    expect(shown()).toEqual([at(9), id]);
   });
 });

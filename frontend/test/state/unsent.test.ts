@@ -38,6 +38,21 @@ test('each says why, in a sentence', () => {
   expect(unsentWords({ ...orphan, problem: { code: 'closed', detail: 'The chat ended.' } }, name)).toBe('The chat ended.');
 });
 
+test('a failed delivery goes out again with one call', async () => {
+  const backend = new MemoryBackend({ conversations: 5 });
+  backend.orphans = [{ ...orphan, id: 'undelivered:m', kind: 'message.send', state: 'undelivered', problem: { code: 'undelivered', detail: 'No such number.' }, reachable: true }];
+  const app = new App(backend);
+  await app.start();
+  expect(app.state?.outbox).toEqual({ queued: 0, refused: 0, failed: 1 });
+  const unsent = new Unsent(backend);
+  await unsent.read();
+  const [entry] = unsent.entries ?? [];
+  if (!entry) throw new Error('nothing is listed');
+  await unsent.resend(entry);
+  expect(backend.calls.filter(([name]) => name === 'resend')).toEqual([['resend', 'undelivered:m', { force: true }]]);
+  expect(unsent.entries).toEqual([]);
+});
+
 test('rows tell what is refused from what is on its way', async () => {
   const backend = new MemoryBackend({ conversations: 5 });
   const [id = ''] = backend.world.conversations.keys();
@@ -46,7 +61,7 @@ test('rows tell what is refused from what is on its way', async () => {
   Object.assign(backend.pending.get(id)?.[0] ?? {}, { state: 'refused' });
   const app = new App(backend);
   await app.start();
-  expect(app.state?.outbox).toEqual({ queued: 1, refused: 1 });
+  expect(app.state?.outbox).toEqual({ queued: 1, refused: 1, failed: 0 });
   const row = (await backend.list({ brand: '', quick: 'all', search: '', oldest: false, cursor: '', limit: 50 })).rows.find((r) => r.conversation.id === id);
   expect([row?.pending, row?.refused]).toEqual([1, 1]);
 });

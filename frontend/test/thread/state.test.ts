@@ -17,7 +17,6 @@ beforeEach(async () => {
   await app.start();
   threads = new ThreadStore(app);
   composers = new ComposerStore(app, 'a1');
-  composers.sitAt(threads);
   ids = [...backend.world.conversations.keys()];
 });
 afterEach(() => {
@@ -171,14 +170,42 @@ describe('reading', () => {
     expect(calls('markRead')).toHaveLength(times);
   });
 
-  test('answering reads what was in view, unless the agent wants to do it by hand', async () => {
+  test('answering says what was in view, and leaves it to the program to mark that as read', async () => {
     backend.customerSays(id(first), 'unread');
     const thread = await open(id(first));
     threads.shown(thread, thread.head, true);
     const head = thread.head;
     composers.edit(composers.draft(thread), 'answer');
     await composers.send(thread);
-    expect(calls('markRead')).toEqual([[id(first), head]]);
+    expect(calls('send')).toMatchObject([[id(first), { text: 'answer', seen: head }]]);
+    expect(calls('markRead')).toEqual([]);
+  });
+
+  test('what can still be taken back has answered nothing', async () => {
+    await backend.putMe({ undo_seconds: 30, read_mode: 'on_reply' });
+    await app.refresh();
+    backend.customerSays(id(first), 'are you there?');
+    const thread = await open(id(first));
+    threads.shown(thread, thread.head, true);
+    composers.edit(composers.draft(thread), 'too fast');
+    await composers.send(thread);
+    await thread.refresh();
+    expect(thread.pending.map((entry) => entry.state)).toEqual(['held']);
+    expect(await composers.undo(thread)).toBe(true);
+    expect(calls('markRead')).toEqual([]);
+    expect(backend.world.conversations.get(id(first))?.unread).toBe(1);
+  });
+
+  test('that it could not be marked as read is over when it is read some other way', async () => {
+    backend.customerSays(id(first), 'unread');
+    const thread = await open(id(first));
+    backend.broken = { code: 'unavailable', message: 'The disk is full.' };
+    thread.markAllRead();
+    await vi.waitFor(() => expect(thread.trouble?.what).toBe('read'));
+    backend.broken = null;
+    await backend.markRead(id(first), thread.head);
+    await thread.refresh();
+    expect(thread.trouble).toBe(null);
   });
 });
 
@@ -449,6 +476,67 @@ describe('the composer', () => {
     const order = backend.calls.map((c) => c[0]).filter((name) => name === 'drop' || name === 'saveDraft');
     expect(order.at(-1)).toBe('drop');
     expect(backend.drafts.get(id(first))?.text).toContain('refused');
+  });
+
+  test('a message that can be taken back comes into the composer, in front of what is there', async () => {
+    await backend.putMe({ undo_seconds: 10 });
+    const thread = await open(id(first));
+    composers.edit(composers.draft(thread), 'too fast');
+    await composers.send(thread);
+    await thread.refresh();
+    expect(thread.pending.map((entry) => entry.state)).toEqual(['held']);
+    composers.edit(composers.draft(thread), 'the next one');
+    expect(await composers.undo(thread)).toBe(true);
+    expect(composers.draft(thread).text).toBe('too fast\n\nthe next one');
+    expect(backend.pending.get(id(first))).toEqual([]);
+    await thread.refresh();
+    expect(await composers.undo(thread)).toBe(false);
+  });
+
+  test('what is taken back comes with what it quoted', async () => {
+    await backend.putMe({ undo_seconds: 10 });
+    const thread = await open(id(first));
+    const quoted = thread.messages.at(-1);
+    if (!quoted) throw new Error('nothing was said');
+    composers.quote(thread, quoted);
+    composers.edit(composers.draft(thread), 'to that');
+    await composers.send(thread);
+    await thread.refresh();
+    expect(composers.draft(thread).replyTo).toBeNull();
+    await composers.undo(thread);
+    expect(composers.draft(thread).replyTo?.id).toBe(quoted.id);
+  });
+
+  test('a message that went out after all leaves the composer again, with what was there before', async () => {
+    await backend.putMe({ undo_seconds: 10 });
+    const thread = await open(id(first));
+    composers.edit(composers.draft(thread), 'gone');
+    await composers.send(thread);
+    await thread.refresh();
+    composers.edit(composers.draft(thread), 'the next one');
+    const failed = (code: string): void => {
+      backend.drop = () => Promise.reject(Object.assign(new Error('It may have been delivered.'), { code }));
+    };
+    failed('conflict');
+    await composers.undo(thread);
+    expect(composers.draft(thread).text).toBe('the next one');
+    expect(composers.draft(thread).failure?.message).toBe('It may have been delivered.');
+    await composers.settled();
+    expect(backend.drafts.get(id(first))?.text).toBe('the next one');
+    failed('uncertain'); // then nothing may be lost
+    await composers.undo(thread);
+    expect(composers.draft(thread).text).toBe('gone\n\nthe next one');
+  });
+
+  test('sends later with the moment, and reads nothing by that', async () => {
+    const thread = await open(id(first));
+    composers.edit(composers.draft(thread), 'good morning');
+    const at = Date.parse('2030-03-04T09:00:00Z');
+    expect(await composers.send(thread, at)).toBe(true);
+    expect(calls('send')[0]?.[1]).toMatchObject({ text: 'good morning', send_at: '2030-03-04T09:00:00.000Z' });
+    expect(calls('markRead')).toHaveLength(0);
+    await thread.refresh();
+    expect(thread.pending.map((entry) => entry.state)).toEqual(['scheduled']);
   });
 
   test('tells colleagues of typing at most every three seconds, and never of a comment', async () => {

@@ -1,9 +1,9 @@
 import { describe, expect, test } from 'vitest';
 import { countryName, fieldProblem, languageName, localTime, originLines, placeLine } from '../../src/domain/contact';
 import { safeLink, shorten, withMentions } from '../../src/domain/richtext';
-import type { Contact, Conversation, Message } from '../../src/domain/types';
+import type { Contact, Conversation, Message, OutboxEntry, Problem } from '../../src/domain/types';
 import { bars } from '../../src/domain/waveform';
-import { authorName, deliveryWords, eventWords, fileSize, holderWords, partWords, priceWords, problemWords, rowLabel, typingWords, type Names } from '../../src/domain/wording';
+import { authorName, canForce, deliveryWords, eventWords, fileSize, followWords, holderWords, partWords, pendingLabel, priceWords, problemWords, resendLabel, rowLabel, typingWords, type Names } from '../../src/domain/wording';
 
 const names: Names = { me: 'me', customer: 'Lucía', nameOf: (id) => ({ me: 'Jo Reed', tr: 'Tomás Rey' })[id] ?? '' };
 const by = (id: string) => ({ kind: 'member', id }) as const;
@@ -54,6 +54,49 @@ test('authors, deliveries and refusals are named', () => {
   expect(problemWords({ code: 'held_by_other', holder: { kind: 'member', id: 'tr', firm: true } }, names)).toBe('Tomás Rey is answering this chat.');
   expect(problemWords({ code: 'closed', detail: 'This conversation has ended.' }, names)).toBe('This conversation has ended.');
   expect(problemWords(null, names)).not.toBe('');
+});
+
+test('the button says how a refused text goes out', () => {
+  expect(resendLabel(null)).toBe('thread.try_again');
+  expect(resendLabel({ code: 'too_large' })).toBe('thread.try_again');
+  expect(resendLabel({ code: 'newer_messages' })).toBe('thread.send_anyway');
+  expect(resendLabel({ code: 'moment_passed' })).toBe('thread.send_now');
+});
+
+test('what waits for a refused text is named with it', () => {
+  const entry = { state: 'refused' } as OutboxEntry;
+  expect(followWords(entry)).toBe('');
+  expect(followWords({ ...entry, then: null })).toBe('');
+  expect(followWords({ ...entry, then: ['conversation.resolve'] })).toBe('Once it is sent, the chat is resolved.');
+  expect(followWords({ ...entry, then: ['handoff.release'] })).toBe('Once it is sent, the chat is released.');
+});
+
+test('a refusal says what happened, who did it and when', () => {
+  const now = Date.parse('2026-03-04T12:00:00');
+  const at = (clock: string): string => new Date(`2026-03-04T${clock}:00`).toISOString();
+  const said = (author: Message['author'], clock: string): Message => ({ id: clock, kind: 'message', author, parts: [], sent_at: at(clock) }) as unknown as Message;
+  const words = (problem: Problem): string => problemWords(problem, names, now);
+  const newer = (...messages: Message[]): string => words({ code: 'newer_messages', messages });
+  expect(newer(said(by('tr'), '11:55'), said({ kind: 'customer' }, '11:56'))).toMatch(/^Tomás Rey answered at 11:55,/u);
+  expect(newer(said({ kind: 'customer' }, '11:56'))).toMatch(/^Lucía wrote at 11:56 while/u);
+  expect(newer()).toMatch(/^Somebody wrote/u);
+  expect(words({ code: 'resolved', by: by('tr'), at: at('09:05') })).toMatch(/^Tomás Rey resolved this chat at 09:05/u);
+  expect(words({ code: 'window_closed', at: at('08:00'), detail: 'x' })).toContain('since 08:00');
+  expect(words({ code: 'blocked_contact', detail: 'x' })).toContain('blocked');
+  expect(words({ code: 'undelivered', detail: 'No such number.' })).toContain('No such number.');
+  expect(['newer_messages', 'held_by_other', 'resolved', 'window_closed', 'blocked_contact', 'closed'].filter((code) => canForce({ code }))).toEqual([
+    'newer_messages', 'held_by_other', 'resolved',
+  ]);
+});
+
+test('a row that has not gone out says what becomes of it', () => {
+  const now = Date.parse('2026-03-04T12:00:00');
+  const iso = (clock: string): string => new Date(`2026-03-04T${clock}`).toISOString();
+  const label = (over: Partial<OutboxEntry>): string => pendingLabel({ text: 'Hi', state: 'queued', problem: null, comment: false, ...over } as OutboxEntry, names, now);
+  expect(label({})).toBe('You: Hi, Waiting to go out');
+  expect(label({ state: 'held', due: iso('12:00:09') })).toBe('You: Hi, Goes out in 9 seconds. It can be taken back.');
+  expect(label({ state: 'scheduled', send_at: iso('18:00:00') })).toBe('You: Hi, Goes out 18:00');
+  expect(label({ state: 'refused', problem: { code: 'closed', detail: 'It has ended.' } })).toBe('You: Hi, Not sent: It has ended.');
 });
 
 test('parts, sizes and prices are said as people say them', () => {

@@ -17,7 +17,13 @@ export interface ThreadContext extends Names {
   goTo(id: string): void;
   quote(message: Message): void;
   sendAnyway(entry: OutboxEntry): void;
+  /** The key that takes a message back, as it is printed. */
+  readonly undoKey: string;
   edit(entry: OutboxEntry): void;
+  /** Sends a scheduled message now. */
+  sendNow(entry: OutboxEntry): void;
+  /** Lets a message whose delivery failed go out once more. */
+  retry(message: Message): void;
   drop(entry: OutboxEntry): void;
 }
 

@@ -80,7 +80,7 @@ create table identity (
   primary key (workspace_id, channel_id, address)
 ) strict;
 
--- Lower-case words of names, addresses and digits of numbers, for search by prefix.
+-- Words of names and addresses as search has them, and numbers from each digit on, for search by prefix.
 create table contact_term (
   workspace_id blob not null,
   term text not null,
@@ -149,6 +149,20 @@ create table draft (
   primary key (workspace_id, conversation_id, member_id)
 ) strict;
 create index draft_member on draft (workspace_id, member_id, ver);
+
+-- What members want sent later.
+create table scheduled (
+  workspace_id blob not null,
+  id blob not null,          -- of the message
+  conversation_id blob not null,
+  member_id blob not null,
+  ver integer not null,
+  send_at integer not null,  -- 0: refused when it was due
+  data text not null,
+  primary key (workspace_id, id)
+) strict;
+create index scheduled_member on scheduled (workspace_id, member_id, ver);
+create index scheduled_due on scheduled (workspace_id, send_at) where send_at > 0;
 
 -- What was deleted, for those who are too far behind to read the log.
 create table tombstone (
