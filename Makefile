@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help run demo test bench bench-window lint fmt generate frontend server desktop desktop-devtools clean
+.PHONY: help run demo test simulate mutants faults bench bench-window lint fmt generate frontend server desktop desktop-devtools clean
 
 # The two programs have no source files listed here: the go command knows best what is stale.
 sh := . build/env.sh;
@@ -18,6 +18,17 @@ demo: ## fill a workspace with demo data and open the window on it; FRESH=1 make
 
 test: ## lint, unit tests, and the real window with a real backend and a real browser
 	@build/test.sh
+
+simulate: ## play 100,000 schedules of faults, which takes hours; SCHEDULES=1 SEED=N plays one again, SHIFT=1m makes them longer
+	@build/install.sh build && . build/env.sh && go test -count=1 -timeout 0 -tags sqlite_fts5 ./backend/desktop/simulation \
+		-run TestSchedules -v -schedules $${SCHEDULES:-100000} -seed $${SEED:-1} -shift $${SHIFT:-5s}
+
+mutants: ## want the simulation to catch every deliberate bug
+	@build/install.sh build && . build/env.sh && go test -count=1 -timeout 0 -tags sqlite_fts5 ./backend/desktop/simulation \
+		-run TestMutants -v -mutants
+
+faults: frontend ## the fault tests with their nightly numbers: hours
+	@build/faults.sh
 
 bench: ## every figure beside its raw limit
 	@build/bench.sh
