@@ -243,6 +243,7 @@ func (t *tx) dropConversation(n int64, id chat.ConversationID) error {
 		"delete from draft where conversation = ?1",
 		"delete from scheduled where conversation = ?1",
 		"delete from opened where conversation = ?1",
+		"delete from displaced where conversation = (select id from conversation where n = ?1)",
 		"delete from conversation where n = ?1",
 	} {
 		if _, err := t.exec(query, n); err != nil {
@@ -299,14 +300,16 @@ func (t *tx) sweep(b Bootstrap) error {
 	if !t.replacing() {
 		return nil
 	}
-	err = each(t, "select distinct key >> 24 from message where mark < ?", []any{t.state.Floor}, scan1[int64], func(n int64) error {
+	// Of a thread that is what it was, the messages stay, to be replaced by
+	// anything: should the next log not have them either, they are known here.
+	err = each(t, "select distinct key >> 24 from ("+forgottenMessages+")", []any{t.state.Floor}, scan1[int64], func(n int64) error {
 		t.reindex(threadKeys(n))
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	if _, err := t.exec("delete from message where mark < ?", t.state.Floor); err != nil {
+	if _, err := t.exec("delete from message where key in (select key from ("+forgottenMessages+"))", t.state.Floor); err != nil {
 		return err
 	}
 	if _, err = t.exec("delete from doubtful"); err != nil {
@@ -315,6 +318,16 @@ func (t *tx) sweep(b Bootstrap) error {
 	_, err = t.exec("delete from displaced")
 	return err
 }
+
+// forgottenMessages are those of the log before that the one which is loaded
+// does not have: newer than the oldest it gave of their conversation, or than
+// its newest number.
+const forgottenMessages = `with named as (
+		select key >> 24 as conversation, min(key & 16777215) as lo from message where mark >= ?1 group by 1)
+	select m.key from message m
+		left join conversation c on c.n = m.key >> 24
+		left join named on named.conversation = c.n
+		where m.mark < ?1 and (c.n is null or (m.key & 16777215) > c.last_number or (m.key & 16777215) >= named.lo)`
 
 // lost reports which of the brands a member would no longer see.
 func lost(a chat.Access, brand chat.BrandID) bool {

@@ -297,9 +297,6 @@ func (t *tx) putMessage(r Row) error {
 			return err
 		}
 	}
-	if err := t.displace(m.Conversation, key, m.ID); err != nil {
-		return err
-	}
 	changed, err := t.exec(`insert into message (key, id, ver, mark, data, undelivered_at) values (?, ?, ?, ?, ?, ?)
 		on conflict (key) do update set id = excluded.id, ver = excluded.ver, mark = excluded.mark, data = excluded.data, undelivered_at = excluded.undelivered_at
 		where excluded.ver > ver or mark < ?`, key, m.ID, m.Ver, t.state.Mark, []byte(r.Data), undelivered, t.state.Floor)

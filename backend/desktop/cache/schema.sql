@@ -100,13 +100,17 @@ create index message_undelivered on message (undelivered_at) where undelivered_a
 -- Conversations of the log before that have changed, while the bootstrap of another one is under way.
 create table doubtful (conversation integer primary key) strict;
 
--- Messages of the log before a restored one whose number another message has
--- taken, until the bootstrap has named what there is: see vanished.go.
+-- Messages whose number another message has taken. In one log that does not
+-- happen: they are of the log before, whether that is known yet or not, and stay
+-- until the bootstrap has named what there is: see vanished.go.
 create table displaced (
     id           blob primary key,
     conversation blob not null,
     data         blob not null
 ) strict, without rowid;
+create trigger message_displaced before update of id on message when old.id <> new.id begin
+    insert or ignore into displaced select old.id, c.id, old.data from conversation c where c.n = old.key >> 24;
+end;
 
 -- The ranges of message numbers that are cached without holes.
 create table span (

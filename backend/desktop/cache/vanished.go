@@ -79,16 +79,6 @@ func (s *state) replacing() bool { return s.Boot != nil && s.Boot.Sweep && s.Flo
 
 func (t *tx) replacing() bool { return t.state.replacing() }
 
-// displace keeps the message of the log before whose key another one takes.
-func (t *tx) displace(conversation chat.ConversationID, key int64, id chat.MessageID) error {
-	if !t.replacing() {
-		return nil
-	}
-	_, err := t.exec(`insert or ignore into displaced (id, conversation, data)
-		select id, ?, data from message where key = ? and id <> ? and mark < ?`, conversation, key, id, t.state.Floor)
-	return err
-}
-
 // doubt notes that a conversation of the log before has gone on since, or back:
 // what is cached of its thread may be what the server has, or not.
 func (t *tx) doubt(row *conversationRef, c conversationJSON) error {

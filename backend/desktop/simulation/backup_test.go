@@ -13,7 +13,7 @@ type snapshot struct {
 	threads  map[chat.ConversationID]*thread
 	drafts   map[draftKey]*chat.Draft
 	verdicts map[verdictKey]verdict
-	arrivals map[string]bool
+	arrivals map[chat.MessageID]chat.Message
 }
 
 // snapshot makes a backup.

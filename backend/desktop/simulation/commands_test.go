@@ -18,7 +18,7 @@ func (s *server) commands(w http.ResponseWriter, r *http.Request, me chat.Member
 		problem(w, chat.Invalid("body", "not JSON"))
 		return
 	}
-	fault := s.faults(me)
+	fault := s.faults(me.String())
 	if fault.refuse != "" {
 		problem(w, chat.Errorf(fault.refuse, "Not now."))
 		return

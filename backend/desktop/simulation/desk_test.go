@@ -81,7 +81,7 @@ func (d *desk) signIn() error {
 func (d *desk) start() {
 	d.starts++
 	d.listed = nil
-	d.line = d.w.newLine(d)
+	d.line = d.w.newLine(fmt.Sprint(d.name, "/", d.starts))
 	d.disk = &disk{dir: d.dir, desk: d, line: d.line}
 	e, err := desktop.Open(d.w.t.Context(), desktop.Options{Data: d.dir, Version: "sim", DefaultServer: address1, Window: silent{},
 		Secrets: secrets.OpenRing(noRing{}, filepath.Join(d.dir, "secrets")), Log: d.w.log(d.name),
@@ -359,17 +359,19 @@ func (d *desk) repair() {
 }
 
 // decide sends every refused text again that can be sent, so that nothing waits
-// behind it.
-func (d *desk) decide() {
+// behind it, and says how many.
+func (d *desk) decide() (again int) {
 	unsent, err := d.engine.Unsent()
 	if err != nil {
-		return
+		return 0
 	}
 	for _, u := range unsent {
 		if u.Kind != desktop.KindDraft && u.Reachable {
 			_, _ = d.engine.Resend(u.ID, desktop.Resend{Force: true}) // what it says is looked at afterwards
+			again++
 		}
 	}
+	return again
 }
 
 func (d *desk) saidIn(text string) *said {

@@ -5,7 +5,8 @@
 // WebSocket, several of them, in virtual time (testing/synctest). What is made
 // up is the rest of the world: a server in memory that keeps the contract
 // (server_test.go), the network between (wire_test.go), people who write
-// (desk_test.go), and everything that goes wrong: lines that are cut, that go
+// (desk_test.go) and customers with their widgets (visitor_test.go), and
+// everything that goes wrong: lines that are cut, that go
 // silent or get slow, requests that arrive twice or late, disks that fail,
 // programs that are killed between two writes, servers that restart, logs that
 // are trimmed, access that is taken away and given back (world_test.go). One

@@ -36,7 +36,8 @@ func (w *world) check(d *desk) {
 }
 
 // checkList wants every chat listed that was listed when the same person looked
-// last, if nobody has erased it or taken it away. The caller holds the desk's mu.
+// last, if nobody has erased it, be it that a backup brings it back, or taken it
+// away. The caller holds the desk's mu.
 func (w *world) checkList(d *desk, rows []desktop.ListRow) {
 	w.server.mu.Lock()
 	defer w.server.mu.Unlock()
@@ -45,7 +46,7 @@ func (w *world) checkList(d *desk, rows []desktop.ListRow) {
 		now[w.read.conversation(r.Conversation).ID] = true
 	}
 	for id := range d.listed {
-		if !now[id] && w.server.threads[id] != nil && !w.server.changed[d.member.ID] {
+		if !now[id] && w.server.threads[id] != nil && !w.server.changed[d.member.ID] && !w.isErased(id.String()) {
 			w.violation("%s does not list %s any more", d.name, id)
 		}
 	}
@@ -163,6 +164,7 @@ func (w *world) settle() {
 		d.mu.Unlock()
 	}
 	w.server.hide(false)
+	w.sending.Wait()
 	if w.server.isLying() {
 		time.Sleep(25 * time.Hour) // everybody compares once a day
 	}
@@ -188,6 +190,9 @@ func (w *world) settle() {
 		d.mu.Lock()
 		w.final(d)
 		d.mu.Unlock()
+	}
+	for _, v := range w.guests {
+		v.final()
 	}
 }
 
@@ -218,7 +223,9 @@ func (w *world) unsettled(d *desk) string {
 	if st.Connection.Status != "live" {
 		return fmt.Sprintf("%+v", st.Connection)
 	}
-	d.decide()
+	if again := d.decide(); again > 0 {
+		return fmt.Sprintf("%d texts are sent again: %s", again, d.waiting())
+	}
 	if st.Outbox.Queued > 0 {
 		return fmt.Sprintf("%d texts wait: %s", st.Outbox.Queued, d.waiting())
 	}
@@ -411,7 +418,7 @@ func (w *world) finalSaid(d *desk) {
 		case count > 1:
 			w.violation("%s: the customer got %s %d times", d.name, x.token, count)
 		case count == 0 && !here && x.sure && !x.dropped && !w.isErased(x.conversation) && !gone:
-			w.violation("%s: %s is lost", d.name, x.token)
+			w.violation("%s: %s is lost; waiting:\n  %s", d.name, x.token, d.waiting())
 		case count == 1 && x.sure:
 			if number < last[x.conversation] && !w.server.restored { // what was lost is sent again after the rest
 				w.violation("%s: %s, number %d, was overtaken", d.name, x.token, number)

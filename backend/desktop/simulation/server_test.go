@@ -26,8 +26,9 @@ const (
 // its change log, its verdicts. Everything it says is true at once; whether it
 // is heard is a matter of the line.
 type server struct {
-	faults func(from chat.MemberID) requestFault
-	noted  func(format string, args ...any)
+	faults  func(from string) requestFault // by whom the token names
+	noted   func(format string, args ...any)
+	greeted func(conversation chat.ConversationID, brand int)
 
 	mu       sync.Mutex
 	epoch    string
@@ -44,7 +45,8 @@ type server struct {
 	hidden   map[int64]bool // changes that the log keeps to itself
 	lost     int64          // deletions up to this one are forgotten: no state can be told from before it
 	verdicts map[verdictKey]verdict
-	arrivals map[string]bool // messages of customers, by their own ids
+	arrivals map[chat.MessageID]chat.Message // of customers
+	erasedOf map[chat.ContactID]bool         // who has had a conversation erased
 	sockets  map[*socket]struct{}
 	changed  map[chat.MemberID]bool // whose access has
 	restored bool                   // from a backup, ever
@@ -85,7 +87,7 @@ type requestFault struct {
 func newServer() *server {
 	return &server{epoch: chat.NewID[server]().String(), members: map[chat.MemberID]*chat.Member{}, contacts: map[chat.ContactID]*chat.Contact{},
 		threads: map[chat.ConversationID]*thread{}, drafts: map[draftKey]*chat.Draft{}, verdicts: map[verdictKey]verdict{},
-		arrivals: map[string]bool{}, hidden: map[int64]bool{}, changed: map[chat.MemberID]bool{}, sockets: map[*socket]struct{}{}}
+		arrivals: map[chat.MessageID]chat.Message{}, erasedOf: map[chat.ContactID]bool{}, hidden: map[int64]bool{}, changed: map[chat.MemberID]bool{}, sockets: map[*socket]struct{}{}}
 }
 
 // found makes the workspace: brands with one channel each.
@@ -149,36 +151,33 @@ func (s *server) putConversation(t *thread) int64 {
 }
 
 // arrive takes a message of a customer over, once.
-func (s *server) arrive(c chat.ContactID, brand int, id, text string) chat.ConversationID {
+func (s *server) arrive(c chat.ContactID, id chat.MessageID, text string) chat.Message {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := chat.TimeOf(time.Now())
-	var t *thread
-	for _, x := range s.threads {
-		if x.Contact == c {
-			t = x
-		}
+	if m, ok := s.arrivals[id]; ok {
+		return m
 	}
+	now := chat.TimeOf(time.Now())
+	t := s.threadOf(c)
 	if t == nil {
+		brand := brandOf(c)
 		ch := s.channels[brand]
 		p := &chat.Contact{ID: c, Brand: ch.Brand, Name: "Customer " + c.String()[30:], Identities: []chat.Identity{}, CreatedAt: now}
 		s.contacts[c] = p
 		s.note(chat.Change{Kind: chat.EntityContact, ID: c.String(), Brand: ch.Brand}, p, &p.Ver)
 		t = &thread{Conversation: chat.NewConversation(chat.NewID[chat.Conversation](), ch, c, chat.IdentityID{}, false, now)}
 		s.threads[t.ID] = t
+		s.greeted(t.ID, brand)
 	}
-	if s.arrivals[id] {
-		return t.ID
-	}
-	s.arrivals[id] = true
-	m := chat.Message{ID: chat.NewID[chat.Message](), Kind: chat.MessageKindMessage, Author: chat.Actor{Kind: chat.ActorCustomer, ID: c.String()},
+	m := chat.Message{ID: id, Kind: chat.MessageKindMessage, Author: chat.Actor{Kind: chat.ActorCustomer, ID: c.String()},
 		Parts: []chat.Part{chat.TextPart(text)}, SentAt: now, StoredAt: now}
 	t.ReopenForCustomer(false)
 	t.Append(&m)
 	s.putMessage(t, &m, chat.CommandID{})
 	s.putConversation(t)
+	s.arrivals[id] = m
 	s.tell()
-	return t.ID
+	return m
 }
 
 // edit changes a message that is there; it keeps its number.
@@ -205,6 +204,7 @@ func (s *server) erase(id chat.ConversationID) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	t := s.threads[id]
+	s.erasedOf[t.Contact] = true
 	delete(s.threads, id)
 	for k := range s.drafts {
 		if k.conversation == id {
@@ -283,7 +283,12 @@ func (s *server) renew() {
 func (s *server) renumber() {
 	for key, v := range s.verdicts {
 		t := s.threads[v.conversation]
-		if v.result.Problem != nil || t == nil {
+		if v.result.Problem != nil {
+			continue
+		}
+		if t == nil { // answered as before, with a version that this log has had
+			v.result.Seq, v.result.Data = 1, aged(v.result.Data)
+			s.verdicts[key] = v
 			continue
 		}
 		v.result.Seq, v.result.Data = 0, nil
@@ -294,6 +299,16 @@ func (s *server) renumber() {
 		}
 		s.verdicts[key] = v
 	}
+}
+
+// aged gives an entity the oldest version there is.
+func aged(raw json.RawMessage) json.RawMessage {
+	var fields map[string]json.RawMessage
+	if json.Unmarshal(raw, &fields) != nil || fields["ver"] == nil {
+		return raw
+	}
+	fields["ver"] = json.RawMessage("1")
+	return encode(fields)
 }
 
 func encode(v any) json.RawMessage {

@@ -26,6 +26,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.signIn(w, r)
 		return
 	}
+	if r.URL.Path == "/v1/visitor/messages" {
+		s.visitors(w, r)
+		return
+	}
 	me, ok := s.who(r)
 	if !ok {
 		problem(w, chat.Errorf(chat.CodeUnauthorized, "Sign in first."))

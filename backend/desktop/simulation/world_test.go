@@ -15,7 +15,8 @@ import (
 
 const (
 	brands     = 3
-	customers  = 6
+	customers  = 6 // who have written before
+	newcomers  = 2
 	settleTime = 8 * time.Minute // at most, once everything is whole again
 )
 
@@ -31,8 +32,10 @@ type world struct {
 	accept  *listener
 	desks   []*desk
 	read    readings
-	randoms sync.Mutex                   // of random numbers that several goroutines draw
-	chances map[chat.MemberID]*rand.Rand // of requests
+	randoms sync.Mutex            // of random numbers that several goroutines draw
+	chances map[string]*rand.Rand // of requests, by who asks
+	guests  []*visitor
+	sending sync.WaitGroup // of customers
 
 	mu       sync.Mutex
 	whole    bool // nothing goes wrong any more
@@ -59,10 +62,10 @@ func source(seed uint64, part string) *rand.Rand {
 // run plays one schedule and gives what was broken in it.
 func run(t testing.TB, seed uint64, dir string) (broken, trace []string) {
 	w := &world{t: t, seed: seed, dir: dir, began: time.Now(), server: newServer(), accept: newListener(),
-		chances: map[chat.MemberID]*rand.Rand{}, marks: map[string]string{}, brandOf: map[string]int{},
+		chances: map[string]*rand.Rand{}, marks: map[string]string{}, brandOf: map[string]int{},
 		erased: map[string]bool{}, sends: map[string]int{},
 		read: readings{conversations: map[string]chat.Conversation{}, messages: map[string]chat.Message{}}}
-	w.server.faults, w.server.noted = w.fault, w.note
+	w.server.faults, w.server.noted, w.server.greeted = w.fault, w.note, w.greet
 	w.http = &http.Server{Handler: w.server, ErrorLog: nil}
 	served := make(chan struct{})
 	go func() {
@@ -76,6 +79,10 @@ func run(t testing.TB, seed uint64, dir string) (broken, trace []string) {
 		d.stop()
 		d.mu.Unlock()
 	}
+	for _, v := range w.guests {
+		v.line.cut()
+		v.http.CloseIdleConnections()
+	}
 	w.server.restart(false)
 	_ = w.http.Close() // what is left of connections
 	<-served
@@ -87,18 +94,21 @@ func (w *world) play() {
 	r := source(w.seed, "cast")
 	w.server.found(brands)
 	ana, ben := w.server.hire("Ana"), w.server.hire("Ben")
-	w.chances[ana.ID], w.chances[ben.ID] = source(w.seed, "ana/requests"), source(w.seed, "ben/requests")
+	w.chances[ana.ID.String()], w.chances[ben.ID.String()] = source(w.seed, "ana/requests"), source(w.seed, "ben/requests")
 	w.addDesk("ana1", ana)
 	if r.IntN(2) == 0 {
 		w.addDesk("ana2", ana)
 	}
 	w.addDesk("ben1", ben)
-	for i := range customers {
-		w.customer(i, r)
+	for i := range customers + newcomers {
+		w.guests = append(w.guests, w.newVisitor(i))
+	}
+	for _, v := range w.guests[:customers] {
+		w.wrote(v)
 	}
 	if r.IntN(6) == 0 { // a thread that is longer than what is loaded by itself
-		for i := r.IntN(customers); w.arrivals < customers+40; {
-			w.customer(i, r)
+		for v := w.guests[r.IntN(customers)]; w.arrivals < customers+40; {
+			w.wrote(v)
 		}
 	}
 	for _, d := range w.desks {
@@ -116,6 +126,9 @@ func (w *world) play() {
 		all.Go(func() { d.live(until) })
 	}
 	all.Go(func() { w.customersWrite(until) })
+	for _, v := range w.guests {
+		w.sending.Go(func() { v.live(until) })
+	}
 	all.Go(func() { w.administer(until, ben.ID) })
 	all.Go(func() { w.backUp(until) })
 	for _, d := range w.desks {
@@ -139,20 +152,26 @@ func (w *world) addDesk(name string, m chat.Member) {
 	w.desks = append(w.desks, d)
 }
 
-// customer gives the contact number i, whose brand never changes.
-func (w *world) customer(i int, r *rand.Rand) {
+// text is what a customer writes next.
+func (w *world) text(v *visitor) string {
 	w.mu.Lock()
+	defer w.mu.Unlock()
 	w.arrivals++
-	n := w.arrivals
-	w.mu.Unlock()
-	var id [16]byte
-	id[0], id[6], id[8], id[15] = 1, 0x70, 0x80, byte(i+1)
-	brand := i % brands
-	token := fmt.Sprintf("tok-customer-%d.", n)
-	conv := w.server.arrive(chat.ContactID(id), brand, token, fmt.Sprintf("<b%d>%s", brand, token))
-	if r.IntN(8) == 0 { // a widget that did not hear the answer
-		w.server.arrive(chat.ContactID(id), brand, token, fmt.Sprintf("<b%d>%s", brand, token))
-	}
+	return fmt.Sprintf("<b%d>tok-customer-%d.", v.brand, w.arrivals)
+}
+
+// wrote makes what was written before anybody looked.
+func (w *world) wrote(v *visitor) {
+	text := w.text(v)
+	w.server.arrive(v.id, chat.NewID[chat.Message](), text)
+	v.heard = append(v.heard, text)
+}
+
+// brandOf gives the number of the brand that a customer writes to, always the same.
+func brandOf(c chat.ContactID) int { return (int(c[15]) - 1) % brands }
+
+// greet takes note of a new conversation. The server is locked.
+func (w *world) greet(conv chat.ConversationID, brand int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.brandOf[conv.String()] = brand
@@ -161,19 +180,23 @@ func (w *world) customer(i int, r *rand.Rand) {
 
 func (w *world) customersWrite(until time.Time) {
 	r := source(w.seed, "customers")
+	write := func() {
+		v := w.guests[r.IntN(len(w.guests))]
+		v.write(w.text(v))
+	}
 	for time.Now().Before(until) {
 		time.Sleep(between(r, 100*time.Millisecond, 3*time.Second))
 		switch n := r.IntN(24); {
 		case n == 0: // many at once
 			for range 10 + r.IntN(80) {
-				w.customer(r.IntN(customers+2), r)
+				write()
 			}
 		case n < 3:
 			if conv := w.pick(r); conv != nil {
 				w.server.edit(conv.ID, r.IntN(100), "*")
 			}
 		default:
-			w.customer(r.IntN(customers+2), r)
+			write()
 		}
 	}
 }
@@ -331,7 +354,7 @@ func (w *world) setDown(down bool) {
 }
 
 // fault decides what becomes of one request with commands.
-func (w *world) fault(from chat.MemberID) (f requestFault) {
+func (w *world) fault(from string) (f requestFault) {
 	w.mu.Lock()
 	whole := w.whole
 	w.mu.Unlock()
@@ -356,10 +379,10 @@ func (w *world) fault(from chat.MemberID) (f requestFault) {
 	return f
 }
 
-func (w *world) newLine(d *desk) *line {
+func (w *world) newLine(name string) *line {
 	return &line{server: w.accept, up: true, conns: map[*conn]struct{}{}, closed: w.isDown, delays: func(n int) func() time.Duration {
 		// A source for each connection: what one draws changes nothing for others.
-		r := source(w.seed, fmt.Sprint(d.name, "/wire/", d.starts, "/", n))
+		r := source(w.seed, fmt.Sprint(name, "/wire/", n))
 		return func() time.Duration {
 			w.mu.Lock()
 			slow := w.slow

@@ -204,6 +204,9 @@ type (
 	Introduce struct{}
 	// Prove compares the cache with the server; answered by Proved.
 	Prove struct{ Gen int }
+	// Write tries whether the cache can be written again; answered by Stored,
+	// unless something that is to be written tells it anyway.
+	Write struct{}
 )
 
 func (Dial) action()      {}
@@ -214,6 +217,7 @@ func (Pull) action()      {}
 func (Fill) action()      {}
 func (SignOut) action()   {}
 func (Online) action()    {}
+func (Write) action()     {}
 func (Peek) action()      {}
 func (Introduce) action() {}
 func (Prove) action()     {}

@@ -28,6 +28,9 @@ func (m *Machine) applied(ev Applied) {
 func (m *Machine) written(err error) {
 	switch {
 	case err != nil:
+		if !m.stuck {
+			m.writeAt = m.now.Mono + writeAgain
+		}
 		m.stuck, m.problem = true, chat.ErrorMessage(err)
 	case m.stuck:
 		m.stuck, m.problem = false, ""

@@ -181,6 +181,19 @@ func (s *Sync) store(x fetched) bool {
 	return true
 }
 
+// write tries whether the cache can be written again. What could not be stored
+// may have come another way since, so that nothing else would find out.
+func (s *Sync) write() Event {
+	h, b := &s.history, &s.backfill
+	wanted := len(h.flying) > 0 || slices.ContainsFunc(h.waiting, func(x wish) bool { return x.refused == 0 })
+	if wanted || len(b.flying) > 0 || b.dirty && b.count < backfillMost {
+		return nil // these do
+	}
+	err := s.cfg.Cache.SaveChecked(s.ctx)
+	h.unwritable = err != nil
+	return Stored{err}
+}
+
 // stored notes whether pages can be written.
 func (s *Sync) stored(err error) {
 	if err == nil && !s.history.unwritable {

@@ -129,6 +129,24 @@ func TestHistoryOnAFullDiskIsSaidAndWaitedFor(t *testing.T) {
 	}
 }
 
+// TestAFullDiskIsForgottenWithWhatItKeptOut: what could not be stored came
+// another way, so that nothing is left to find out by that there is room again.
+func TestAFullDiskIsForgottenWithWhatItKeptOut(t *testing.T) {
+	f := newFiller(t, 1)
+	f.live()
+	empty := f.full()
+	f.want(Want{Conversation: conversation(1), Limit: 50})
+	f.answer(http.StatusOK)
+	f.said(StatusError, "The disk is full.")
+	empty()
+	f.history.waiting, f.backfill.dirty = nil, false
+	f.pass(writeAgain)
+	f.said(StatusLive, "")
+	if f.history.unwritable {
+		t.Error("pages are still tried one at a time")
+	}
+}
+
 func TestBackfillOnAFullDiskIsSaidAndGoesOn(t *testing.T) {
 	f := newFiller(t, 5)
 	f.live()

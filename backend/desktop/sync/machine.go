@@ -30,6 +30,7 @@ const (
 	welcomeLimit = 10 * time.Second        // between dial and welcome
 	pingLimit    = 4 * time.Second         // between a doubt and a sign of life
 	offlineGrace = 2500 * time.Millisecond // between trouble and saying so
+	writeAgain   = 15 * time.Second        // after which a cache that could not be written is tried
 )
 
 // Instant is one reading of both clocks: Mono only ever goes on and may stand
@@ -88,8 +89,9 @@ type Machine struct {
 	offline   bool // said so; stays until the server is heard again
 	checkedAt chat.Time
 	problem   string
-	stuck     bool   // the cache cannot be written: said, and tried again
-	ended     Status // signed_out, error: nothing more is done
+	stuck     bool          // the cache cannot be written: said, and tried again
+	writeAt   time.Duration // then, if nothing that is to be written tries it before
+	ended     Status        // signed_out, error: nothing more is done
 
 	shown    List // what the window shows
 	peeked   List // what was asked for since we lag; zero: nothing
@@ -225,6 +227,10 @@ func (m *Machine) step() {
 	}
 	if m.head-m.position > protocol.MaxChanges {
 		m.lag()
+	}
+	if m.stuck && m.complete() && now >= m.writeAt {
+		m.writeAt = now + writeAgain
+		m.do(Write{})
 	}
 	m.peek()
 	m.introduce()

@@ -389,6 +389,19 @@ func TestUnwritableCacheIsSaidAndTriedAgain(t *testing.T) {
 	w.want(w.event(page(10, 11, 11, false)), apply(10, 11))
 	w.event(Applied{Position: 11})
 	w.status(StatusLive)
+
+	// What could not be written besides came another way, and nobody writes it.
+	full := chat.Errorf(chat.CodeUnavailable, "The disk is full.")
+	w.event(Stored{full})
+	w.want(w.pass(writeAgain-time.Second), nil...)
+	w.want(w.pass(time.Second), Write{})
+	w.event(Stored{full})
+	w.status(StatusError)
+	w.want(w.pass(writeAgain), Write{})
+	w.event(Stored{})
+	w.status(StatusLive)
+	w.frame(protocol.Frame{Type: protocol.FrameBeat, Head: 11})
+	w.want(w.pass(writeAgain), nil...)
 }
 
 func TestSkewedClocksDoNotMatter(t *testing.T) {

@@ -280,6 +280,8 @@ func (s *Sync) execute(a Action) Event {
 		s.introduce()
 	case Prove:
 		s.prove(a)
+	case Write:
+		return s.write()
 	case SignOut:
 		s.cfg.Ended(a.Wipe)
 	case Online:
