@@ -1,6 +1,7 @@
 package cache
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -105,17 +106,41 @@ func (c *Cache) PutRowsOf(ctx context.Context, era int64, rows []Row) (Applied, 
 // PutAnswer is PutRowsOf for what a command has made, with the version that the
 // answer gives. A command that was judged before is answered with what
 // was true then: what the log has told of since, or the bootstrap under way
-// tells of, comes from there alone, or is gone.
+// tells of, comes from there alone, or is gone. An answer that another log must
+// have given, before anybody said that there is another, is refused with
+// CodeConflict.
 func (c *Cache) PutAnswer(ctx context.Context, era int64, r Row) (Applied, error) {
 	return c.change(ctx, "put answer", func(t *tx) error {
 		if era != t.state.Floor {
 			return errMoved()
+		}
+		if other, err := t.ofAnotherLog(r); other || err != nil {
+			return cmp.Or(err, errMoved())
 		}
 		if past, err := t.past(r); past || err != nil {
 			return err
 		}
 		return t.put(r)
 	})
+}
+
+// ofAnotherLog reports whether a message has the number of one that this log
+// has given to another.
+func (t *tx) ofAnotherLog(r Row) (is bool, err error) {
+	var m struct {
+		ID     chat.MessageID `json:"id"`
+		Number int64          `json:"number"`
+	}
+	if r.Kind != chat.EntityMessage || json.Unmarshal(r.Data, &m) != nil {
+		return false, nil
+	}
+	conv, err := t.conversation(r.Conversation)
+	if conv == nil || err != nil {
+		return false, err
+	}
+	_, err = t.one("select exists (select 1 from message where key = ? and id <> ? and mark >= ?)",
+		[]any{conv.n<<numberBits | m.Number, m.ID, t.state.Floor}, &is)
+	return is, err
 }
 
 // past reports whether a row would bring back a conversation or a contact that

@@ -261,6 +261,18 @@ func TestAnAnswerOfBeforeBringsNothingBack(t *testing.T) {
 	if got := has(t, c); got != "245" {
 		t.Errorf("the server has the chats 2, 4 and 5, here are %s", got)
 	}
+	put := func(number, ver int64, id string) error {
+		row := w.message(2, number, ver, 1, "said")
+		row.Data = []byte(strings.ReplaceAll(string(row.Data), row.ID, id))
+		_, err := c.PutAnswer(t.Context(), c.Era(), Row{Kind: row.Kind, ID: id, Ver: ver, Conversation: conversationID(2), Data: row.Data})
+		return err
+	}
+	if err := put(1, 63, messageID(2, 1).String()); err != nil {
+		t.Fatal(err)
+	}
+	if err := put(1, 70, messageID(2, 2).String()); chat.ErrorCode(err) != chat.CodeConflict {
+		t.Errorf("a number is given twice, so it is another log: %v", err)
+	}
 	if _, err := c.PutAnswer(t.Context(), c.Era()-1, Row{}); chat.ErrorCode(err) != chat.CodeConflict {
 		t.Errorf("an answer of another era: %v", err)
 	}

@@ -110,6 +110,9 @@ func (w *world) checkThread(d *desk, id string, unsent map[string]bool, violatio
 			continue
 		}
 		n, there := numbers[x.message]
+		if n > page.Head && w.server.isRestored() {
+			continue // lost with the backup and sent again from elsewhere, while this desk still loads what is left
+		}
 		switch {
 		case there && err == nil && !page.Loading && len(page.Messages) > 0 && page.To == page.Head && (n > page.Head || n >= page.From):
 			violation("%s: own text %s, number %d, is not shown in %d to %d of %d", d.name, x.token, n, page.From, page.To, page.Head)
