@@ -109,7 +109,8 @@ create table displaced (
     data         blob not null
 ) strict, without rowid;
 create trigger message_displaced before update of id on message when old.id <> new.id begin
-    insert or ignore into displaced select old.id, c.id, old.data from conversation c where c.n = old.key >> 24;
+    insert into displaced select old.id, c.id, old.data from conversation c
+        where c.n = old.key >> 24 and not exists (select 1 from displaced d where d.id = old.id);
 end;
 
 -- The ranges of message numbers that are cached without holes.

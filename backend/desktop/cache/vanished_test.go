@@ -277,3 +277,27 @@ func TestAnAnswerOfBeforeBringsNothingBack(t *testing.T) {
 		t.Errorf("an answer of another era: %v", err)
 	}
 }
+
+// TestATextIsDisplacedTwice by servers that were restored in turns: it is kept
+// all the same, and what takes its place is written.
+func TestATextIsDisplacedTwice(t *testing.T) {
+	c, w := open(t, t.TempDir()), world{t}
+	chat2 := w.conversation(1, 45, 1, func(x *chat.Conversation) { x.LastNumber = 2 })
+	said := func(id, ver int64, text string) chat.Change {
+		m := w.message(1, 2, ver, 1, text)
+		m.Data = []byte(strings.ReplaceAll(string(m.Data), m.ID, messageID(9, id).String()))
+		m.ID = messageID(9, id).String()
+		return m
+	}
+	begin1(t, c, Bootstrap{Head: 50, Epoch: "e1", Sweep: true})
+	put(t, c, "", w.brand(1, 1), chat2, said(1, 44, "mine"))
+	finish(t, c)
+	for n, head := range []int64{60, 70, 80} {
+		begin1(t, c, Bootstrap{Head: head, Epoch: fmt.Sprint("e", n+2), Sweep: true})
+		put(t, c, "", w.brand(1, 1), w.conversation(1, head-5, 1, func(x *chat.Conversation) { x.LastNumber = 2 }), said(int64(2-n%2), head-6, "in turns"))
+	}
+	if texts, _, _ := vanished(t, c); !slices.Equal(texts, []string{"mine"}) {
+		t.Errorf("vanished: %q", texts)
+	}
+	finish(t, c)
+}

@@ -54,22 +54,22 @@ var mutants = []mutant{
 	{"a gap in the log is not noticed", 1, []edit{
 		{apply, "if from != t.state.Position || to < from {", "if MUTANT && to < t.state.Position || !MUTANT && (from != t.state.Position || to < from) {"},
 		{machine, "case p.From == m.position && m.filling", "case (MUTANT || p.From == m.position) && m.filling"}}},
-	{"an older row replaces a newer one", 1, []edit{
+	{"an older row replaces a newer one", 76, []edit{
 		{put, "return ver > than || mark < t.state.Floor }", "return MUTANT || ver > than || mark < t.state.Floor }"},
 		{put, "where excluded.ver > ver or mark < ?`, key, m.ID", "where `+map[bool]string{true: \"true\", false: \"excluded.ver > ver\"}[MUTANT]+` or mark < ?`, key, m.ID"}}},
 	{"the sweep takes rows that are newer than the bootstrap", 1500, []edit{{purge, "	const old = \"(mark < ? or mark < ? and ver <= ?)\"",
 		"	old := \"(mark < ? or mark < ? and ver <= ?)\"\n	if MUTANT {\n		old = \"(mark < ? or mark < ? and ? > 0)\"\n	}"}}},
 	{"the sweep takes rows that the bootstrap had nothing new for", 1, []edit{{put, "	if !t.naming || *mark", "	if MUTANT || !t.naming || *mark"}}},
-	{"a bootstrap that goes on takes its newest head", 75, []edit{{bootstrap, "		now.Since = max(old.Since, b.Since)\n",
+	{"a bootstrap that goes on takes its newest head", 176, []edit{{bootstrap, "		now.Since = max(old.Since, b.Since)\n",
 		"		now.Since = max(old.Since, b.Since)\n		if MUTANT {\n			now.Head = b.Head\n		}\n"}}},
 	{"what the state has passed over stays in a thread", 203, []edit{{put, "if t.reloading && row.shown {", "if !MUTANT && t.reloading && row.shown {"}}},
 	{"a page is taken for more than it holds", 1, []edit{{apply, "addSpan(e.after, span{from, to})", "addSpan(e.after, span{map[bool]int64{true: 1, false: from}[MUTANT], to})"}}},
 	{"what is lost is not removed", 1, []edit{{purge, "id := t.w.refIDs[n]; !t.state.sees(chat.BrandID(id)) {", "id := t.w.refIDs[n]; !MUTANT && !t.state.sees(chat.BrandID(id)) {"}}},
-	{"what was gained is asked for once", 288, []edit{{fetching, "		m.fillBusy = false\n		if ev.Local {",
+	{"what was gained is asked for once", 433, []edit{{fetching, "		m.fillBusy = false\n		if ev.Local {",
 		"		m.fillBusy = false\n		if MUTANT && m.filling == FillGained {\n			m.filling = \"\"\n			return\n		}\n		if ev.Local {"}}},
-	{"a contact that is missing is not asked for", 446, []edit{{contacts, "	if !m.unknown || m.asking", "	if MUTANT || !m.unknown || m.asking"}}},
+	{"a contact that is missing is not asked for", 467, []edit{{contacts, "	if !m.unknown || m.asking", "	if MUTANT || !m.unknown || m.asking"}}},
 	{"a silent socket is trusted", 1, []edit{{machine, "m.socket == socketWelcomed && now-m.heardAt.Mono > silentBeats*m.beat,", "!MUTANT && m.socket == socketWelcomed && now-m.heardAt.Mono > silentBeats*m.beat,"}}},
-	{"another log is not noticed", 1, []edit{
+	{"another log is not noticed", 32, []edit{
 		{machine, "(f.Epoch != \"\" && m.epoch != \"\" && f.Epoch != m.epoch) || f.Head < m.after", "!MUTANT && (f.Epoch != \"\" && m.epoch != \"\" && f.Epoch != m.epoch || f.Head < m.after)"},
 		{machine, "m.do(Dial{m.gen, m.after, m.epoch})", "m.do(Dial{m.gen, m.after, map[bool]string{false: m.epoch}[MUTANT]})"},
 		{fetching, "	m.pulling = true\n	m.do(Pull{m.position, m.epoch})", "	m.pulling = true\n	m.do(Pull{m.position, map[bool]string{false: m.epoch}[MUTANT]})"},
@@ -82,19 +82,19 @@ var mutants = []mutant{
 		{outboxing, "	\"slices\"\n", "	\"slices\"\n	\"strings\"\n"}}},
 	{"a request that failed is forgotten", 1, []edit{{queue, "		q.backOff(now, l, retryAfter(err))\n	}\n	return Again", "		if MUTANT {\n			q.drop(l, i)\n			return Done\n		}\n		q.backOff(now, l, retryAfter(err))\n	}\n	return Again"}}},
 	{"a refusal is taken for an answer", 1, []edit{{queue, "	it.Problem = res.Problem\n	return Refused", "	if MUTANT {\n		q.drop(l, i)\n		return Done\n	}\n	it.Problem = res.Problem\n	return Refused"}}},
-	{"texts overtake a refused one", 1, []edit{{queue, "			held = held || it.Text() // the author decides first\n", "			held = !MUTANT && (held || it.Text())\n"}}},
+	{"texts overtake a refused one", 27, []edit{{queue, "			held = held || it.Text() // the author decides first\n", "			held = !MUTANT && (held || it.Text())\n"}}},
 	{"two texts of a chat are on their way at once", 1, []edit{
 		{queue, "if l.sending || now.Mono < l.notBefore {", "if !MUTANT && l.sending || now.Mono < l.notBefore {"},
 		{queue, "		switch {\n		case it.Problem != nil:\n", "		switch {\n		case MUTANT && it.Sending:\n		case it.Problem != nil:\n"}}},
-	{"an emptied draft comes back", 1, []edit{{stored, "	return l.putDraft(tx, Draft{Conversation: e.Conversation, UpdatedAt: e.CreatedAt})",
+	{"an emptied draft comes back", 129, []edit{{stored, "	return l.putDraft(tx, Draft{Conversation: e.Conversation, UpdatedAt: e.CreatedAt})",
 		"	if MUTANT {\n		return l.dropDraft(tx, e.Conversation)\n	}\n	return l.putDraft(tx, Draft{Conversation: e.Conversation, UpdatedAt: e.CreatedAt})"},
 		{drafting, "		d.set(d.based(cache.Draft{Conversation: op.conversation, UpdatedAt: op.at}))\n		due[op.conversation] = time.Now().Add(draftRest)\n",
 			"		if MUTANT {\n			d.forget(op.conversation, due)\n		} else {\n			d.set(d.based(cache.Draft{Conversation: op.conversation, UpdatedAt: op.at}))\n			due[op.conversation] = time.Now().Add(draftRest)\n		}\n"}}},
-	{"a draft goes with an older text that is sent again", 357, []edit{{writing, "err := s.draftOutlives(old.Conversation); err != nil {", "err := unless(MUTANT, func() error { return s.draftOutlives(old.Conversation) }); err != nil {"},
+	{"a draft goes with an older text that is sent again", 639, []edit{{writing, "err := s.draftOutlives(old.Conversation); err != nil {", "err := unless(MUTANT, func() error { return s.draftOutlives(old.Conversation) }); err != nil {"},
 		{writing, "	if m.ReplyTo != \"\" {\n", "	if MUTANT {\n		args.Draft = nil\n	}\n	if m.ReplyTo != \"\" {\n"}}},
-	{"what differs is not loaded again", 1, []edit{{proving, "	if len(differ) == 0 {\n", "	if MUTANT || len(differ) == 0 {\n"}}},
+	{"what differs is not loaded again", 75, []edit{{proving, "	if len(differ) == 0 {\n", "	if MUTANT || len(differ) == 0 {\n"}}},
 	{"a draft on its way is forgotten when it is emptied", 740, []edit{{drafting, "				d.tries[op.draft.Conversation] = try{}\n", "				if MUTANT {\n					delete(d.tries, op.draft.Conversation)\n				} else {\n					d.tries[op.draft.Conversation] = try{}\n				}\n"}}},
-	{"a draft that is refused is dropped", 1, []edit{{drafting, "	case refused != nil:\n", "	case !MUTANT && refused != nil:\n"}}},
+	{"a draft that is refused is dropped", 577, []edit{{drafting, "	case refused != nil:\n", "	case !MUTANT && refused != nil:\n"}}},
 	{"a draft is kept in memory only", 1, []edit{{drafting, "err := d.s.local.PutDraft(d.s.ctx, op.draft)", "err := unless(MUTANT, func() error { return d.s.local.PutDraft(d.s.ctx, op.draft) })"}}},
 }
 
