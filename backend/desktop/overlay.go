@@ -83,7 +83,10 @@ func (s *session) customerMessages(ctx context.Context, c chat.Conversation, upt
 	if upto >= c.LastCustomerNumber {
 		return c.InNumber
 	}
-	page, err := s.cache.Thread(ctx, c.ID, 0, upto-1, 0, 1)
+	if upto <= 0 {
+		return 0
+	}
+	page, err := s.cache.Thread(ctx, c.ID, upto+1, 0, 0, 1)
 	if err != nil || len(page.Messages) == 0 {
 		return c.ReadIn // not cached: leave the count as it is
 	}
