@@ -59,7 +59,12 @@ func (s *session) foresee(ctx context.Context, c *chat.Conversation, w outbox.En
 			c.Read(args.Upto, s.customerMessages(ctx, *c, args.Upto))
 		}
 	case protocol.ConversationUnread:
-		if c.LastCustomerNumber > 0 && c.Unread == 0 {
+		var args protocol.ReadArgs
+		switch {
+		case json.Unmarshal(w.Args, &args) != nil:
+		case args.From > 0 && args.From < c.LastCustomerNumber:
+			c.Read(args.From-1, s.customerMessages(ctx, *c, args.From-1))
+		case c.LastCustomerNumber > 0 && c.Unread == 0:
 			c.Read(c.LastCustomerNumber-1, max(c.InNumber-1, 0))
 		}
 	case protocol.ConversationResolve:

@@ -6,6 +6,7 @@ import (
 
 	"parley/backend/chat"
 	"parley/backend/desktop/cache"
+	"parley/backend/protocol"
 )
 
 // talk is a chat in the cache in which the customer writes.
@@ -67,6 +68,38 @@ func (x *talk) unread() int64 {
 		x.t.Fatal(err)
 	}
 	return c.Unread
+}
+
+// TestUnreadIsWhatTheAgentSaw: what the customer has written since the key was
+// pressed nobody has seen, and it stays unread.
+func TestUnreadIsWhatTheAgentSaw(t *testing.T) {
+	e := openWith(t, t.TempDir(), &lockable{kept: map[string]string{}})
+	join(t, e, nowhere)
+	s := current(t, e)
+	x := newTalk(t, e)
+	x.say(3, true)
+	if err := e.MarkUnread(x.id.String()); err != nil {
+		t.Fatal(err)
+	}
+	if n := x.unread(); n != 1 {
+		t.Errorf("%d unread, want the newest", n)
+	}
+	x.say(2, false) // before the server has heard of it
+	if n := x.unread(); n != 3 {
+		t.Errorf("%d unread, want the newest of then and two more", n)
+	}
+	waiting := s.outbox.Snapshot().Of(x.id)
+	var args protocol.ReadArgs
+	if len(waiting) != 1 || json.Unmarshal(waiting[0].Args, &args) != nil || args.From != 3 {
+		t.Errorf("handed in: %+v", waiting)
+	}
+	// What is unread already stays as it is.
+	if err := e.MarkUnread(x.id.String()); err != nil {
+		t.Fatal(err)
+	}
+	if n := x.unread(); n != 3 {
+		t.Errorf("%d unread after saying it again", n)
+	}
 }
 
 // TestReadUpToTheFirstMessage: a position counts what is up to it, wherever it is.
