@@ -28,8 +28,10 @@ func (s *session) overlay(ctx context.Context, raw json.RawMessage, waiting []ou
 		return raw, nil
 	}
 	o := &overlaid{before: c, after: c}
+	refused := false
 	for _, w := range waiting {
-		if w.Problem == nil { // else it may never happen
+		refused = refused || w.Text() && w.Problem != nil
+		if w.Problem == nil && (!refused || w.Reply.IsZero()) { // else it may never happen
 			s.foresee(ctx, &o.after, w)
 		}
 	}

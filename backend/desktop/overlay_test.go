@@ -121,3 +121,73 @@ func TestReadUpToTheFirstMessage(t *testing.T) {
 		t.Errorf("%d customer messages before the first", n)
 	}
 }
+
+// TestARefusedReplyReadsNothing: a chat is read by answering when the answer has
+// gone out. Else it stands as read for everybody, and nobody has answered.
+func TestARefusedReplyReadsNothing(t *testing.T) {
+	j := newJudge(t)
+	dir, ring := t.TempDir(), &lockable{kept: map[string]string{}}
+	e := openWith(t, dir, ring)
+	join(t, e, j.URL)
+	s := current(t, e)
+	until(t, "the line", func() bool { return s.net.Load() != nil })
+	x := newTalk(t, e)
+	x.say(2, false)
+	reads := func() int { return len(j.commands(protocol.ConversationRead)) }
+	j.refuse(&protocol.Problem{Code: chat.CodeBlocked, Detail: "This contact is blocked."})
+	send := func(text string) OutboxEntry {
+		t.Helper()
+		entry, err := e.Send(x.id.String(), NewMessage{Text: text, Seen: 2})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return entry
+	}
+	first := send("first")
+	until(t, "the refusal", func() bool { return len(s.outbox.Snapshot().Refused()) == 1 })
+	send("second") // waits for the first
+	if n := x.unread(); n != 2 {
+		t.Errorf("%d unread while the answer is refused", n)
+	}
+	if s.outbox.Snapshot().Of(x.id)[0].ID.String() != first.ID || reads() > 0 {
+		t.Errorf("what was refused has moved the read position %d times", reads())
+	}
+	// The same after a restart.
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	e = openWith(t, dir, ring)
+	s = current(t, e)
+	x.e, x.s = e, s
+	until(t, "the line", func() bool { return s.net.Load() != nil })
+	if n := x.unread(); n != 2 || reads() > 0 {
+		t.Errorf("after a restart %d unread, %d commands", n, reads())
+	}
+	// Sent again, it has answered.
+	j.refuse(nil)
+	if _, err := e.Resend(first.ID, Resend{Force: true}); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the texts and what they read", func() bool { return len(s.outbox.Snapshot().Of(x.id)) == 0 })
+	if reads() != 1 {
+		t.Errorf("read %d times", reads())
+	}
+	// Dropped, it has not.
+	x.say(1, false)
+	j.refuse(&protocol.Problem{Code: chat.CodeBlocked, Detail: "This contact is blocked."})
+	third, err := e.Send(x.id.String(), NewMessage{Text: "third", Seen: 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the refusal", func() bool { return len(s.outbox.Snapshot().Refused()) == 1 })
+	if s.outbox.Snapshot().Waits() {
+		t.Error("something goes out by itself")
+	}
+	j.refuse(nil)
+	if _, err := e.Drop(third.ID); err != nil {
+		t.Fatal(err)
+	}
+	if waiting := s.outbox.Snapshot().Of(x.id); len(waiting) > 0 || reads() != 1 {
+		t.Errorf("%d commands wait, %d read", len(waiting), reads())
+	}
+}

@@ -46,7 +46,7 @@ func (e *Engine) Send(id string, m NewMessage) (OutboxEntry, error) {
 	// What can still be taken back has answered nothing yet: the server marks it
 	// as read when it has it, and the overlay when it is handed in.
 	if seen > 0 && w.SendAt.IsZero() && w.Due.IsZero() && s.readsOnReply() {
-		if err := s.markRead(conv, seen); err != nil {
+		if _, err := s.enqueue(outbox.Entry{Conversation: conv, Reply: args.Message, Kind: protocol.ConversationRead}, protocol.ReadArgs{Conversation: conv, Upto: seen}, false); err != nil {
 			e.log.Warn("mark read on reply", "error", err) // the message is what counts
 		}
 	}
