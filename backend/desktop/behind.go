@@ -56,19 +56,16 @@ func (e *Engine) settle(st *state, s *session) bool {
 		return false // on the screen again, or closed
 	}
 	r := &st.accounts[i]
-	waits, counts := s.waits() && !r.SignedOut, s.outboxCounts()
-	if !waits {
-		e.closeBehind(st, s)
+	waited, counted := r.Waits, r.Outbox
+	r.Waits, r.Outbox = s.waits() && !r.SignedOut, s.outboxCounts()
+	if !r.Waits {
+		e.closeBehind(st, s)                             // from here on the record is what counts
 		if !r.SignedOut && s.outbox.Snapshot().Waits() { // typed at the last moment
-			waits = true
+			r.Waits = true
 			st.resumes.Reset(0)
 		}
 	}
-	if r.Waits == waits && r.Outbox == counts {
-		return false
-	}
-	r.Waits, r.Outbox = waits, counts
-	return true
+	return r.Waits != waited || r.Outbox != counted
 }
 
 func (e *Engine) closeBehind(st *state, s *session) {

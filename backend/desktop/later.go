@@ -347,5 +347,22 @@ func (s *session) unschedule(id string) (Dropped, error) {
 	return Dropped{Text: x.Text()}, nil
 }
 
+// unscheduleRefused takes back what the server still keeps of a refused text: a
+// scheduled one that was to go out now. Dropped here alone it would go out when
+// it is due, although its author was told that it is gone.
+func (s *session) unscheduleRefused(id chat.CommandID) error {
+	for _, w := range s.outbox.Snapshot().Refused() {
+		if w.ID != id || w.Kind != protocol.MessageSend {
+			continue
+		}
+		if _, err := s.findScheduled(w.Message.String()); err != nil {
+			return nil // the server keeps nothing of it
+		}
+		_, err := s.unschedule(w.Message.String())
+		return err
+	}
+	return nil
+}
+
 // elsewhere splits the id of an entry that is not in the outbox.
 func elsewhere(entry, prefix string) (id string, ok bool) { return strings.CutPrefix(entry, prefix) }

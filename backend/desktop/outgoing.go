@@ -222,6 +222,10 @@ func (o outboxStore) Load(ctx context.Context) ([]outbox.Entry, error) {
 			if e.Contact, err = chat.ParseID[chat.Contact](r.Entity); err != nil {
 				return nil, fmt.Errorf("load outbox: %w", err)
 			}
+		} else if e.Kind == protocol.ConversationRead && r.Entity != "" {
+			if e.Reply, err = chat.ParseID[chat.Message](r.Entity); err != nil {
+				return nil, fmt.Errorf("load outbox: %w", err)
+			}
 		}
 		if r.State == cache.StateRefused {
 			e.Problem = &protocol.Problem{Code: chat.CodeInternal, Detail: "This could not be sent."}
@@ -243,6 +247,8 @@ func rowOf(e outbox.Entry) cache.Entry {
 		r.Entity = e.Message.String()
 	case e.Kind == protocol.ContactUpdate:
 		r.Entity = e.Contact.String()
+	case !e.Reply.IsZero():
+		r.Entity = e.Reply.String()
 	}
 	return r
 }

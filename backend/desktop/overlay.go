@@ -28,8 +28,10 @@ func (s *session) overlay(ctx context.Context, raw json.RawMessage, waiting []ou
 		return raw, nil
 	}
 	o := &overlaid{before: c, after: c}
+	refused := false
 	for _, w := range waiting {
-		if w.Problem == nil { // else it may never happen
+		refused = refused || w.Text() && w.Problem != nil
+		if w.Problem == nil && (!refused || w.Reply.IsZero()) { // else it may never happen
 			s.foresee(ctx, &o.after, w)
 		}
 	}
@@ -59,7 +61,12 @@ func (s *session) foresee(ctx context.Context, c *chat.Conversation, w outbox.En
 			c.Read(args.Upto, s.customerMessages(ctx, *c, args.Upto))
 		}
 	case protocol.ConversationUnread:
-		if c.LastCustomerNumber > 0 && c.Unread == 0 {
+		var args protocol.ReadArgs
+		switch {
+		case json.Unmarshal(w.Args, &args) != nil:
+		case args.From > 0 && args.From < c.LastCustomerNumber:
+			c.Read(args.From-1, s.customerMessages(ctx, *c, args.From-1))
+		case c.LastCustomerNumber > 0 && c.Unread == 0:
 			c.Read(c.LastCustomerNumber-1, max(c.InNumber-1, 0))
 		}
 	case protocol.ConversationResolve:
@@ -83,7 +90,10 @@ func (s *session) customerMessages(ctx context.Context, c chat.Conversation, upt
 	if upto >= c.LastCustomerNumber {
 		return c.InNumber
 	}
-	page, err := s.cache.Thread(ctx, c.ID, 0, upto-1, 0, 1)
+	if upto <= 0 {
+		return 0
+	}
+	page, err := s.cache.Thread(ctx, c.ID, upto+1, 0, 0, 1)
 	if err != nil || len(page.Messages) == 0 {
 		return c.ReadIn // not cached: leave the count as it is
 	}

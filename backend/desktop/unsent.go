@@ -183,6 +183,9 @@ func (e *Engine) Drop(entry string) (Dropped, error) {
 	if err != nil {
 		return Dropped{}, err
 	}
+	if err := s.unscheduleRefused(id); err != nil {
+		return Dropped{}, err
+	}
 	old, err := s.outbox.Drop(id)
 	if err != nil {
 		return Dropped{}, err

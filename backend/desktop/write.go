@@ -46,7 +46,7 @@ func (e *Engine) Send(id string, m NewMessage) (OutboxEntry, error) {
 	// What can still be taken back has answered nothing yet: the server marks it
 	// as read when it has it, and the overlay when it is handed in.
 	if seen > 0 && w.SendAt.IsZero() && w.Due.IsZero() && s.readsOnReply() {
-		if err := s.markRead(conv, seen); err != nil {
+		if _, err := s.enqueue(outbox.Entry{Conversation: conv, Reply: args.Message, Kind: protocol.ConversationRead}, protocol.ReadArgs{Conversation: conv, Upto: seen}, false); err != nil {
 			e.log.Warn("mark read on reply", "error", err) // the message is what counts
 		}
 	}
@@ -250,13 +250,26 @@ func (s *session) change(conv chat.ConversationID, kind string, args any) error 
 	return err
 }
 
-// MarkUnread makes the newest customer message unread again.
+// MarkUnread makes the newest customer message unread again, of those that are
+// here: what arrives before the server has the command was seen by nobody. A
+// chat in which something is unread stays as it is.
 func (e *Engine) MarkUnread(id string) error {
+	ctx, cancel := e.reading()
+	defer cancel()
 	s, conv, err := e.target(id)
 	if err != nil {
 		return err
 	}
-	return s.change(conv, protocol.ConversationUnread, protocol.ReadArgs{Conversation: conv})
+	args := protocol.ReadArgs{Conversation: conv}
+	var c chat.Conversation
+	if raw, err := s.cache.Conversation(ctx, conv); err == nil { // else the server knows
+		raw, _ = s.overlay(ctx, raw, s.outbox.Snapshot().Of(conv))
+		if json.Unmarshal(raw, &c) == nil && c.Unread > 0 {
+			return nil
+		}
+		args.From = c.LastCustomerNumber
+	}
+	return s.change(conv, protocol.ConversationUnread, args)
 }
 
 // Resolve marks a conversation done for now.

@@ -117,7 +117,7 @@ func (c *Cache) findPage(ctx context.Context, q FindQuery) (page ListPage, err e
 		return page, chat.Invalid("cursor", "The cursor is not one of this list.")
 	}
 	if match := q.MatchNames(); !q.OfMessages() {
-		if f.names, err = f.people(ctx, match); err != nil {
+		if f.names, err = f.people(ctx, match, manyPeople); err != nil {
 			return page, err
 		}
 		if names == "n" {
@@ -266,13 +266,13 @@ func (f *finding) byName(ctx context.Context, match, cursor string) (page ListPa
 	return f.c.pageOf(ctx, f.c.find, query, args, f.limit)
 }
 
-// people gives the contacts found by name, up to manyPeople.
-func (f *finding) people(ctx context.Context, match string) (map[int64]bool, error) {
+// people gives the contacts found by name, up to a limit; below 0: all of them.
+func (f *finding) people(ctx context.Context, match string, limit int) (map[int64]bool, error) {
 	found := map[int64]bool{}
 	if match == "" {
 		return found, nil
 	}
-	rows, err := f.c.find.query(ctx, "select rowid from contact_fts where contact_fts match ? limit ?", match, manyPeople)
+	rows, err := f.c.find.query(ctx, "select rowid from contact_fts where contact_fts match ? limit ?", match, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -300,7 +300,7 @@ func (f *finding) writers(ctx context.Context) (some bool, err error) {
 				f.authors.members[d.ids[n]] = true
 			}
 		}
-		found, err := f.people(ctx, search.Parse(typed, time.UTC).MatchNames())
+		found, err := f.people(ctx, search.Parse(typed, time.UTC).MatchNames(), -1)
 		if err != nil {
 			return false, err
 		}

@@ -523,3 +523,27 @@ func readOnlyTB(t testing.TB, c *Cache) *sql.DB {
 	t.Cleanup(func() { _ = db.Close() })
 	return db
 }
+
+// TestManyOfOneName: more people are called so than are told apart one by one.
+func TestManyOfOneName(t *testing.T) {
+	c := open(t, t.TempDir())
+	brand, channel := brandID(1), channelID(1)
+	const people = manyPeople + 100
+	var rows []Row
+	for n := range int64(people) {
+		k := chat.Contact{ID: chat.NewID[chat.Contact](), Ver: 1, Brand: brand, Name: fmt.Sprintf("Maria %d", n)}
+		conv := chat.Conversation{ID: chat.NewID[chat.Conversation](), Ver: 1, Brand: brand, Channel: channel, Contact: k.ID, Status: chat.StatusOpen, LastMessageAt: testNow + chat.Time(n)}
+		m := chat.Message{ID: chat.NewID[chat.Message](), Ver: 1, Kind: chat.MessageKindMessage, Author: chat.CustomerActor(k.ID),
+			Parts: []chat.Part{chat.TextPart("maria wants a refund")}, StoredAt: conv.LastMessageAt}
+		conv.Append(&m)
+		rows = append(rows, Row{Kind: chat.EntityContact, ID: k.ID.String(), Brand: brand, Data: encode(t, k)},
+			Row{Kind: chat.EntityConversation, ID: conv.ID.String(), Brand: brand, Data: encode(t, conv)},
+			Row{Kind: chat.EntityMessage, ID: m.ID.String(), Brand: brand, Conversation: conv.ID, Data: encode(t, m)})
+	}
+	_, err := c.PutRows(t.Context(), rows)
+	must(t, err)
+	indexAll(t, c)
+	if list := strings.Fields(find(t, c, FindQuery{Query: parse("from:maria refund"), Limit: MaxPage})); len(list) != people {
+		t.Errorf("found what %d of %d have written", len(list), people)
+	}
+}

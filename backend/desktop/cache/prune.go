@@ -71,13 +71,15 @@ const victimsAtOnce = 16
 // last_at is where the search goes on, the second where it ends.
 const victims = `select id, last_at from conversation c indexed by list_resolved
 	where shown = 1 and done = 1 and (last_at, id) > (?1, ?2) and last_at < ?3
-	and coalesce(assignee, 0) <> ?4 and %s
-	and not exists (select 1 from draft d where d.conversation = c.n and d.filled)
+	and %s
 	` + spared + `
 	order by last_at, id limit ?7`
 
-// spared are conversations in which something came up, or waits to go out.
-const spared = `and not exists (select 1 from opened o where o.conversation = c.n and o.at >= ?5)
+// spared are conversations of the member's, and those in which something came
+// up, is being written, or waits to go out.
+const spared = `and coalesce(assignee, 0) <> ?4
+	and not exists (select 1 from draft d where d.conversation = c.n and d.filled)
+	and not exists (select 1 from opened o where o.conversation = c.n and o.at >= ?5)
 	and not exists (select 1 from scheduled s where s.conversation = c.n)
 	and c.n not in (select key >> 24 from message where undelivered_at > 0 and undelivered_at >= ?6)`
 
@@ -118,20 +120,24 @@ func (p *Pruner) find(ctx context.Context, end chat.Time) ([]HeadlessAt, error) 
 	if p.rows {
 		what = "1"
 	}
-	me := p.c.names.Load().refs[p.p.Me]
-	if me == 0 {
-		me = -1 // nobody
-	}
 	after := p.after
 	if after == (HeadlessAt{}) {
 		after.LastAt = math.MinInt64
 	}
 	return list(ctx, p.c, "find what to prune", fmt.Sprintf(victims, what+p.c.seen("brand")),
-		[]any{int64(after.LastAt), after.ID, int64(end), me, int64(p.p.OpenedSince), int64(p.p.FailedSince), victimsAtOnce},
+		[]any{int64(after.LastAt), after.ID, int64(end), p.me(), int64(p.p.OpenedSince), int64(p.p.FailedSince), victimsAtOnce},
 		func(rows *sql.Rows) (h HeadlessAt, err error) {
 			err = rows.Scan(&h.ID, &h.LastAt)
 			return h, err
 		})
+}
+
+// me is the member's number here.
+func (p *Pruner) me() int64 {
+	if n := p.c.names.Load().refs[p.p.Me]; n != 0 {
+		return n
+	}
+	return -1 // nobody
 }
 
 func (p *Pruner) prune(ctx context.Context, found []HeadlessAt, until time.Time) error {
@@ -172,7 +178,7 @@ func (p *Pruner) take(t *tx, id chat.ConversationID) (gone bool, err error) {
 		return true, err
 	}
 	due, err := t.one("select 1 from conversation c where n = ?1 and shown = 1 and done = 1 "+spared,
-		[]any{row.n, nil, nil, nil, int64(p.p.OpenedSince), int64(p.p.FailedSince)}, new(int))
+		[]any{row.n, nil, nil, p.me(), int64(p.p.OpenedSince), int64(p.p.FailedSince)}, new(int))
 	if !due || err != nil {
 		return true, err
 	}

@@ -361,3 +361,30 @@ func TestAKillMakesACheckDue(t *testing.T) {
 	}
 	must(t, c.Close())
 }
+
+// TestPruningLooksAgain: what has happened since a victim was found counts.
+func TestPruningLooksAgain(t *testing.T) {
+	c, _ := stocked(t, 200, 1600)
+	p := c.Pruner(Pruning{Before: math.MaxInt64, RowsBefore: math.MaxInt64, OpenedSince: testNow, FailedSince: math.MaxInt64, Me: chat.NewID[chat.Member]()})
+	found, err := p.find(t.Context(), math.MaxInt64)
+	must(t, err)
+	drafted, mine := found[0].ID, found[1].ID
+	d := chat.Draft{Conversation: drafted, Ver: 1, Text: "typed on another device"}
+	_, err = c.PutRows(t.Context(), []Row{{Kind: chat.EntityDraft, ID: drafted.String(), Conversation: drafted, Data: encode(t, d)}})
+	must(t, err)
+	raw, err := c.Conversation(t.Context(), mine)
+	must(t, err)
+	var conv chat.Conversation
+	must(t, json.Unmarshal(raw, &conv))
+	conv.Ver, conv.Assignee = conv.Ver+1_000_000, p.p.Me
+	_, err = c.PutRows(t.Context(), []Row{{Kind: chat.EntityConversation, ID: mine.String(), Brand: conv.Brand, Data: encode(t, conv)}})
+	must(t, err)
+	p.rows = true
+	must(t, p.prune(t.Context(), found, time.Now().Add(time.Minute)))
+	if _, err := c.Conversation(t.Context(), mine); err != nil {
+		t.Errorf("a chat that was assigned to the member went: %v", err)
+	}
+	if _, err := c.Draft(t.Context(), drafted); err != nil {
+		t.Errorf("the draft went with its conversation: %v", err)
+	}
+}

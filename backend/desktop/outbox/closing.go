@@ -52,7 +52,7 @@ func (o *Outbox) HandIn(ctx context.Context) {
 
 // Waits reports whether something is still to go out by itself.
 func (s *Snapshot) Waits() bool {
-	goes := func(e Entry) bool { return e.Problem == nil }
+	goes := func(e Entry) bool { return e.Problem == nil && !e.byReply() } // without its text it does nothing
 	for _, lane := range s.byConversation {
 		if slices.ContainsFunc(lane, goes) {
 			return true

@@ -40,6 +40,7 @@ type Entry struct {
 	Conversation chat.ConversationID // zero for commands about something else
 	Contact      chat.ContactID      // contact.update; zero too: the member's own settings
 	Message      chat.MessageID      // of a text: the id it will have; of message.retry: whose delivery failed
+	Reply        chat.MessageID      // of a read position that a text moves: that text; zero: it is moved by hand
 	Kind         string
 	Args         json.RawMessage
 	Seen         *int64
@@ -62,10 +63,14 @@ func (e Entry) Text() bool { return e.Kind == protocol.MessageSend || e.Kind == 
 func (e Entry) Kept() bool { return e.Text() || e.Kind == protocol.ContactUpdate }
 
 // read reports whether the entry moves the read position: the newest counts,
-// and it may pass texts that wait.
+// and it may pass texts that wait, unless it is one of these that moves it.
 func (e Entry) read() bool {
 	return e.Kind == protocol.ConversationRead || e.Kind == protocol.ConversationUnread
 }
+
+// byReply reports whether a text moves the read position: only when it has gone
+// out has anybody been answered.
+func (e Entry) byReply() bool { return !e.Reply.IsZero() }
 
 // upto is up to which message an entry reads; 0: it moves no position forward.
 func (e Entry) upto() int64 {
@@ -147,11 +152,13 @@ func (q *Queue) Add(now Instant, e Entry) (superseded []chat.CommandID) {
 		q.order = append(q.order, key)
 	}
 	if e.read() {
-		if slices.ContainsFunc(l.items, func(it *item) bool { return !it.Sending && it.upto() > 0 && it.upto() >= e.upto() && e.upto() > 0 }) {
+		if slices.ContainsFunc(l.items, func(it *item) bool {
+			return !it.Sending && (!it.byReply() || e.byReply()) && it.upto() > 0 && it.upto() >= e.upto() && e.upto() > 0
+		}) {
 			return []chat.CommandID{e.ID}
 		}
 		l.items = slices.DeleteFunc(l.items, func(it *item) bool {
-			old := it.read() && !it.Sending
+			old := it.read() && !it.Sending && (!e.byReply() || it.byReply())
 			if old {
 				superseded = append(superseded, it.ID)
 			}
@@ -268,11 +275,34 @@ func (l *lane) next(now Instant, unsettled bool) *item {
 				continue
 			}
 			return it
+		case it.byReply():
+			if !l.holds(it.Reply) {
+				return it
+			}
 		case !waiting || it.read():
 			return it
 		}
 	}
 	return nil
+}
+
+// holds reports whether a text has not gone out yet, nor been dropped.
+func (l *lane) holds(text chat.MessageID) bool {
+	return slices.ContainsFunc(l.items, func(it *item) bool { return it.Text() && it.Message == text })
+}
+
+// ReadBy gives what moves the read position when a text has gone out.
+func (q *Queue) ReadBy(text chat.CommandID) (out []Entry) {
+	l, at := q.find(text)
+	if l == nil || !l.items[at].Text() {
+		return nil
+	}
+	for _, it := range l.items {
+		if it.byReply() && it.Reply == l.items[at].Message {
+			out = append(out, it.Entry)
+		}
+	}
+	return out
 }
 
 // age is how long the command has waited: by the clock that stands still in

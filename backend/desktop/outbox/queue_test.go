@@ -284,6 +284,37 @@ func TestALowerReadDoesNotReplaceAHigher(t *testing.T) {
 	b.ready(again)
 }
 
+// What a text reads is not told before the text has gone out, and does not
+// replace what was read by hand.
+func TestATextReadsWhenItHasGoneOut(t *testing.T) {
+	b, c := newBench(t), conv()
+	args, err := json.Marshal(protocol.ReadArgs{Conversation: c, Upto: 5})
+	if err != nil {
+		t.Fatal(err)
+	}
+	byHand := Entry{ID: chat.NewID[chat.Command](), Conversation: c, Kind: protocol.ConversationUnread, CreatedAt: b.now.Wall}
+	b.q.Add(b.now, byHand)
+	text := b.add(c, protocol.MessageSend)
+	text.Message = chat.NewID[chat.Message]()
+	b.q.Replace(b.now, text.ID, text)
+	by := Entry{ID: chat.NewID[chat.Command](), Conversation: c, Kind: protocol.ConversationRead, Args: args, Reply: text.Message, CreatedAt: b.now.Wall}
+	if gone := b.q.Add(b.now, by); len(gone) > 0 {
+		t.Errorf("superseded %v by what a text reads", gone)
+	}
+	b.ready(byHand)
+	b.applied(byHand)
+	b.ready(text)
+	b.q.Judge(b.now, text.ID, protocol.Result{ID: text.ID, Status: protocol.StatusRefused, Problem: &protocol.Problem{Code: chat.CodeBlocked}})
+	b.ready()
+	if left := b.q.ReadBy(text.ID); len(left) != 1 || left[0].ID != by.ID {
+		t.Errorf("goes with the text: %+v", left)
+	}
+	b.q.Replace(b.now, text.ID, text)
+	b.ready(text)
+	b.applied(text)
+	b.ready(by)
+}
+
 func TestUncertainOnlyIfItMayHaveArrived(t *testing.T) {
 	for name, test := range map[string]struct {
 		err  error

@@ -90,8 +90,9 @@ type finding struct {
 	limit    int
 	brands   []chat.BrandID   // nil: any
 	channels []chat.ChannelID // nil: any
-	members  []any            // who may have written it, as stored; nil with contacts nil: anybody
+	members  []any            // who may have written it, as stored; nil with contacts and called nil: anybody
 	contacts []any
+	called   [][]string // customers who may have written it too, where very many are called so
 	found    Found
 	contact  map[chat.ContactID]bool
 	has      map[chat.ConversationID]bool
@@ -150,16 +151,20 @@ func (f *finding) scope(me chat.MemberID) (some bool, err error) {
 			}
 		}
 		for _, called := range search.Beginnings(typed) {
-			people, _, err := f.r.people(called)
+			people, all, err := f.r.people(called)
 			if err != nil {
 				return false, err
+			}
+			if !all {
+				f.called = append(f.called, called)
+				continue
 			}
 			for _, id := range people {
 				f.contacts = append(f.contacts, id.String())
 			}
 		}
 	}
-	return len(f.members)+len(f.contacts) > 0, nil
+	return len(f.members)+len(f.contacts)+len(f.called) > 0, nil
 }
 
 // byName adds a page of the conversations whose contact is called so.
@@ -309,13 +314,17 @@ func (f *finding) limits(q *query) {
 	if f.channels != nil {
 		q.among("c.channel_id", bytesOf(f.channels))
 	}
-	if f.members == nil && f.contacts == nil {
+	if f.members == nil && f.contacts == nil && f.called == nil {
 		return
 	}
 	q.add(" and (m.author_kind = 'member'")
 	q.among("m.author_id", f.members)
 	q.add(" or m.author_kind = 'customer'")
 	q.among("m.author_id", f.contacts)
+	if f.called != nil {
+		q.add(" or m.author_kind = 'customer' and ")
+		f.r.called(q, f.called)
+	}
 	q.add(")")
 }
 

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"sort"
@@ -166,6 +167,41 @@ func TestSearchFindsWhatWasImported(t *testing.T) {
 		must(t, s.r.QueryRowContext(t.Context(), "select count(*) from message").Scan(&messages))
 		if docs != messages || docs < 600 {
 			t.Errorf("%d of %d messages are in the index", docs, messages)
+		}
+	})
+}
+
+// TestSearchByManyAuthors: what everybody of a name has written is found, also
+// where very many are called so.
+func TestSearchByManyAuthors(t *testing.T) {
+	both(t, func(t *testing.T, s *Store, _ Options) {
+		w := newWorld(t, s)
+		const people = manyContacts + 50
+		must(t, s.Import(t.Context(), w.ws, func(imp *Importer) error {
+			for i := range people {
+				k := chat.Contact{ID: chat.NewID[chat.Contact](), Brand: w.brands[0].ID, Name: fmt.Sprint("Maria ", i)}
+				c := chat.NewConversation(chat.NewID[chat.Conversation](), w.channels[0], k.ID, chat.IdentityID{}, false, chat.Time(i+1))
+				m := chat.Message{ID: chat.NewID[chat.Message](), Kind: chat.MessageKindMessage, Author: chat.CustomerActor(k.ID),
+					Parts: []chat.Part{chat.TextPart("a refund")}, StoredAt: chat.Time(i + 1)}
+				c.Append(&m)
+				if err := errors.Join(imp.Contact(k), imp.Conversation(c), imp.Message(m)); err != nil {
+					return err
+				}
+			}
+			return nil
+		}))
+		w.indexed()
+		found, cursor := 0, ""
+		for {
+			got, err := s.Search(t.Context(), w.ws, chat.ViewOf(w.owner), w.owner.ID, search.Parse("from:maria refund", time.UTC), cursor, 200)
+			must(t, err)
+			found += len(got.Messages)
+			if cursor = got.Next; cursor == "" {
+				break
+			}
+		}
+		if found != people {
+			t.Errorf("found what %d of %d have written", found, people)
 		}
 	})
 }

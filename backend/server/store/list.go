@@ -197,8 +197,16 @@ func (r *reader) search(q *query, called [][]string) (bool, error) {
 		q.among("c.contact_id", found)
 		return true, nil
 	}
-	for i, list := range called {
-		q.add([]string{" and ((", ") or ("}[min(i, 1)])
+	q.add(" and ")
+	r.called(q, called)
+	return true, nil
+}
+
+// called restricts the contact of a conversation c to those that are called so,
+// however many there are.
+func (r *reader) called(q *query, lists [][]string) {
+	for i, list := range lists {
+		q.add([]string{"((", ") or ("}[min(i, 1)])
 		for j, t := range list {
 			t = clipRunes(t)
 			q.add([]string{"", " and "}[min(j, 1)]+`c.contact_id in (select contact_id from contact_term where workspace_id = ? and term >= ? and term < ?)`,
@@ -206,7 +214,6 @@ func (r *reader) search(q *query, called [][]string) (bool, error) {
 		}
 	}
 	q.add("))")
-	return true, nil
 }
 
 // people gives the contacts of whom each of the beginnings begins a word; not

@@ -140,7 +140,6 @@ export class Thread {
   private enter({ unread, read_number }: Conversation): void {
     this.unreadAfter = unread > 0 ? read_number : null;
     this.markedUpto = read_number;
-    this.seen = Math.max(this.seen, read_number);
   }
 
   private async read(): Promise<void> {

@@ -444,6 +444,26 @@ describe('the composer', () => {
     expect(calls('send')).toHaveLength(1);
   });
 
+  test('claims to have seen nothing that a colleague has read, and that is not here', async () => {
+    long(id(first), 12);
+    const conversation = backend.world.conversations.get(id(first));
+    if (conversation) Object.assign(conversation, { unread: 0, read_number: 12 });
+    const all = backend.thread;
+    backend.thread = async (...asked) => {
+      const page = await all(...asked);
+      return { ...page, messages: page.messages.filter((m) => m.number <= 10) };
+    };
+    const thread = await open(id(first));
+    threads.shown(thread, thread.last, true);
+    composers.edit(composers.draft(thread), 'hi');
+    await composers.send(thread);
+    expect(calls('send')[0]?.[1]).toMatchObject({ seen: 10 });
+    // Coming back to it, too.
+    await open(id(second));
+    await open(id(first));
+    expect(thread.seen).toBe(10);
+  });
+
   test('sends with the highest number that was in view, and what is quoted', async () => {
     long(id(first), 80);
     const thread = await open(id(first));
