@@ -375,6 +375,8 @@ func (m *Machine) heard(f protocol.Frame) {
 		m.head = max(m.head, f.Head)
 	case protocol.FrameChanges:
 		m.packet(protocol.Packet{From: f.From, To: f.To, Changes: f.Changes})
+	default:
+		return // says nothing of the log: a change may be on its way that is older
 	}
 	m.check()
 }

@@ -410,3 +410,22 @@ func TestNoWelcomeIsGivenUp(t *testing.T) {
 	}
 	w.status(StatusOffline)
 }
+
+// TestOnlyTheLogTellsThatNothingIsMissing: that somebody types says that the
+// server is there, not how far its log goes.
+func TestOnlyTheLogTellsThatNothingIsMissing(t *testing.T) {
+	w := online(t)
+	w.pass(5 * time.Second)
+	w.frame(protocol.Frame{Type: protocol.FrameBeat, Head: 10})
+	known := w.now.Wall
+	w.pass(5 * time.Second)
+	w.frame(protocol.Frame{Type: protocol.FrameTyping, TTL: 6})
+	w.frame(protocol.Frame{Type: "of a later version"})
+	if at := w.status(StatusLive).CheckedAt; at != known {
+		t.Errorf("complete to %v after the newest word of the log", at.Sub(known))
+	}
+	w.frame(protocol.Frame{Type: protocol.FrameBeat, Head: 10})
+	if at := w.status(StatusLive).CheckedAt; at != w.now.Wall {
+		t.Errorf("complete to %v before the newest beat", w.now.Wall.Sub(at))
+	}
+}
