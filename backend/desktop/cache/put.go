@@ -297,7 +297,7 @@ func (t *tx) putMessage(r Row) error {
 			return err
 		}
 	}
-	if err := t.displace(m.Conversation, key, m.ID); err != nil {
+	if err := t.displace(m.Conversation, key, m.ID, m.Ver); err != nil {
 		return err
 	}
 	changed, err := t.exec(`insert into message (key, id, ver, mark, data, undelivered_at) values (?, ?, ?, ?, ?, ?)

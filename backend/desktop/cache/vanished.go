@@ -79,13 +79,12 @@ func (s *state) replacing() bool { return s.Boot != nil && s.Boot.Sweep && s.Flo
 
 func (t *tx) replacing() bool { return t.state.replacing() }
 
-// displace keeps the message of the log before whose key another one takes.
-func (t *tx) displace(conversation chat.ConversationID, key int64, id chat.MessageID) error {
-	if !t.replacing() {
-		return nil
-	}
+// displace keeps the message whose key another one, of version ver, takes. One
+// log gives a number once: whatever is displaced is of a log before, also where
+// an answer of the new one came first and nobody knows of that yet.
+func (t *tx) displace(conversation chat.ConversationID, key int64, id chat.MessageID, ver int64) error {
 	_, err := t.exec(`insert or ignore into displaced (id, conversation, data)
-		select id, ?, data from message where key = ? and id <> ? and mark < ?`, conversation, key, id, t.state.Floor)
+		select id, ?, data from message where key = ? and id <> ? and (ver < ? or mark < ?)`, conversation, key, id, ver, t.state.Floor)
 	return err
 }
 
