@@ -65,9 +65,10 @@ type Sync struct {
 	history  history
 	backfill backfill
 	// fills counts the beginnings and ends of fills that take the position to
-	// another place. A page of a thread that was asked for before may be of
-	// another log, or older than what the fill has brought, and no change will
-	// say so: it is asked for again.
+	// another place, and changes of access. A page of a thread that was asked
+	// for before may be of another log, or older than what the fill has brought,
+	// or than what happened while the member could not see it, and no change
+	// will say so: it is asked for again.
 	fills    int
 	reported Report
 	savedAt  time.Duration // when the time of the last check was written
@@ -352,6 +353,9 @@ func (s *Sync) apply(p protocol.Packet) Event {
 	if err != nil && chat.ErrorCode(err) != chat.CodeConflict {
 		s.cfg.Log.Error("apply changes", "from", p.From, "to", p.To, "error", err)
 		return Applied{Err: err}
+	}
+	if applied.Access != nil {
+		s.fills++
 	}
 	position, _ := s.cfg.Cache.Position()
 	s.cfg.Changed(applied)
