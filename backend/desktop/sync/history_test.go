@@ -218,3 +218,33 @@ func TestAPageOfBeforeALossIsAskedForAgain(t *testing.T) {
 		t.Error("the page of now was not taken over")
 	}
 }
+
+// TestADeadLineEndsAPull: behind a page that never comes no other is asked for.
+func TestADeadLineEndsAPull(t *testing.T) {
+	f := newFiller(t, 1)
+	f.cfg.Abandoned = func() {}
+	f.live()
+	f.handle(Heard{f.m.gen, protocol.Frame{Type: protocol.FrameBehind, Head: 100}})
+	if !f.m.pulling {
+		t.Fatal("nothing is asked for")
+	}
+	f.now.Wall = f.now.Wall.Add(8 * time.Hour)
+	f.handle(Ticked{})
+	for {
+		select {
+		case x := <-f.inputs:
+			if failed, ok := x.(PullFailed); ok {
+				if !protocol.IsUnreachable(failed.Err) {
+					t.Errorf("it failed with %v", failed.Err)
+				}
+				f.take(x)
+				if f.m.pulling {
+					t.Error("it is waited for still")
+				}
+				return
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatal("after eight hours of sleep the page is waited for still")
+		}
+	}
+}

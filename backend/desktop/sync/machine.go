@@ -127,6 +127,10 @@ func (m *Machine) Handle(now Instant, ev Event) []Action {
 	}
 	if slept {
 		m.wake()
+		m.fillBusy = false // what it reads from is as dead as the socket
+		if m.pulling {
+			m.do(GiveUp{})
+		}
 	}
 	m.take(ev)
 	if m.ended == "" {

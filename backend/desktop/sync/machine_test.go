@@ -429,3 +429,14 @@ func TestOnlyTheLogTellsThatNothingIsMissing(t *testing.T) {
 		t.Errorf("complete to %v before the newest beat", w.now.Wall.Sub(at))
 	}
 }
+
+// TestSleepEndsALoad: the connection that a load was reading from is dead, and
+// would only be given up after a while of silence.
+func TestSleepEndsALoad(t *testing.T) {
+	w := newWorld(t)
+	w.want(w.event(Started{}), Fill{1, FillBootstrap, 0, "", false})
+	w.now = Instant{Mono: w.now.Mono + time.Second, Wall: w.now.Wall.Add(8 * time.Hour)}
+	w.want(w.event(Ticked{}), Fill{2, FillBootstrap, 0, "", false})
+	w.event(FillFailed{Gen: 1, Err: errors.New("given up")})
+	w.want(w.pass(time.Minute))
+}

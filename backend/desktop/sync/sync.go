@@ -61,6 +61,7 @@ type Sync struct {
 	gen      int
 	live     *protocol.Live
 	hangUp   context.CancelFunc
+	giveUp   context.CancelFunc // the pull under way; nil before the first
 	fill     *fill
 	history  history
 	backfill backfill
@@ -270,6 +271,8 @@ func (s *Sync) execute(a Action) Event {
 		return s.apply(a.Packet)
 	case Pull:
 		s.pull(a)
+	case GiveUp:
+		s.giveUp()
 	case Fill:
 		if a.Kind != FillGained {
 			s.fills++
@@ -325,8 +328,14 @@ func (s *Sync) abandon() {
 }
 
 func (s *Sync) pull(a Pull) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	s.giveUp = cancel
 	s.flying.Go(func() {
-		page, err := s.cfg.Client.Changes(s.ctx, a.Epoch, a.After)
+		defer cancel()
+		page, err := s.cfg.Client.Changes(ctx, a.Epoch, a.After)
+		if err != nil && ctx.Err() != nil {
+			err = protocol.Unreachable("pull", ctx.Err())
+		}
 		if err != nil {
 			s.post(PullFailed{err})
 			return
