@@ -80,6 +80,7 @@ type Machine struct {
 	fillAt    time.Duration
 	fills     int
 	another   bool // the log is another than the cache's, until that is loaded
+	resets    int  // times in a row, without a healthy socket in between
 	gained    bool // load what was gained once nothing else fills
 	done      int64
 	total     int64
@@ -325,7 +326,7 @@ func (m *Machine) abandon(since Instant) {
 
 func (m *Machine) noSocket(since Instant) {
 	if m.socket == socketWelcomed && m.now.Mono-m.openedAt > healthy {
-		m.redials = 0
+		m.redials, m.resets = 0, 0
 	}
 	m.socket, m.pinged = socketNone, false
 	m.troubled(since)

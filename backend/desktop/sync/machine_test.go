@@ -440,3 +440,22 @@ func TestSleepEndsALoad(t *testing.T) {
 	w.event(FillFailed{Gen: 1, Err: errors.New("given up")})
 	w.want(w.pass(time.Minute))
 }
+
+// TestALoadThatIsAlwaysResetRests: of two servers that contradict each other,
+// as behind one name, none is to be asked for everything without a pause.
+func TestALoadThatIsAlwaysResetRests(t *testing.T) {
+	for _, code := range []chat.Code{chat.CodeReset, chat.CodeFarBehind} {
+		w := newWorld(t)
+		w.event(Started{})
+		loads := 0
+		for end := w.now.Mono + time.Minute; w.now.Mono < end && loads < 100; w.pass(10 * time.Millisecond) {
+			if w.m.fillBusy {
+				loads++
+				w.event(FillFailed{Gen: w.m.fillGen, Err: chat.Errorf(code, "Load everything anew.")})
+			}
+		}
+		if loads > 15 {
+			t.Errorf("%s: everything was asked for %d times within %v", code, loads, w.now.Mono)
+		}
+	}
+}
