@@ -111,7 +111,7 @@ func (b *backend) hire(email string, brands ...chat.BrandID) chat.Member {
 // judge hands one command in and gives the verdict.
 func (p *person) judge(cmd chat.Command) protocol.Result {
 	p.t.Helper()
-	res, err := p.client.Commands(p.t.Context(), []chat.Command{cmd})
+	res, err := p.client.Commands(p.t.Context(), "", []chat.Command{cmd})
 	if err != nil {
 		p.t.Fatalf("%s: %v", cmd.Kind, err)
 	}

@@ -182,3 +182,46 @@ func putBack(t *testing.T, restore func(srv *Server, backup string)) {
 		t.Errorf("the comment stands %d times", comments)
 	}
 }
+
+// TestFaultsARestoredServersNumbersAreOthers: what an author had in view when they wrote is a number of the log before;
+// in the restored one another message has it, which they have not seen.
+func TestFaultsARestoredServersNumbersAreOthers(t *testing.T) {
+	srv, emails := staff(t)
+	line := NewProxy(t, srv.Addr())
+	maja, ana := openEngine(t, t.TempDir()), openEngine(t, t.TempDir())
+	maja.signInAs(line.URL(), emails[0], ownerPassword)
+	ana.signInAs(srv.URL(), emails[1], ownerPassword)
+	c := begin(maja, srv.URL(), srv.Created.Channel.Key, "hello")
+	backup := filepath.Join(t.TempDir(), "backup.db")
+	srv.Admin("", "backup", backup)
+	for _, text := range []string{"lost a", "lost b", "lost c"} {
+		if err := c.buyer.says(t.Context(), text); err != nil {
+			t.Fatal(err)
+		}
+	}
+	Until(t, "all to be known", func() bool { n, _ := times(maja.thread(c.id, desktop.ThreadQuery{}), "lost c"); return n == 1 })
+	line.Cut()
+	maja.status("offline")
+	maja.send(c.id, "over ana's answer", maja.thread(c.id, desktop.ThreadQuery{Limit: 1}).Head)
+	srv.Kill()
+	for _, end := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(filepath.Join(srv.Data, "parley.db"+end)); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	srv.Admin("", "restore", backup)
+	srv.Start()
+	ana.status("live")
+	ana.send(c.id, "ana's answer", ana.thread(c.id, desktop.ThreadQuery{Limit: 1}).Head)
+	owner := personAt(t, srv.URL(), ownerEmail)
+	Until(t, "Ana's answer", func() bool { return slices.Contains(owner.texts(c.id), "ana's answer") })
+	line.Restore()
+	maja.status("live")
+	eventually(t, "Maja's text to be judged", func() bool {
+		s := maja.state().Outbox
+		return s == desktop.OutboxCounts{} || s == desktop.OutboxCounts{Refused: 1}
+	})
+	if got := owner.texts(c.id); slices.Contains(got, "over ana's answer") {
+		t.Errorf("a colleague had answered, and it went out all the same: %q", got)
+	}
+}

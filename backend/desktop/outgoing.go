@@ -18,6 +18,9 @@ import (
 // errNotConnected says that there is no server yet to talk to.
 var errNotConnected = errors.New("not connected yet")
 
+// errAnotherLog says that the server was restored and is being read anew.
+var errAnotherLog = errors.New("the server has another log, which is not here yet")
+
 func (s *session) outboxConfig() outbox.Config {
 	return outbox.Config{
 		Store:  outboxStore{s.local},
@@ -35,10 +38,14 @@ func (s *session) submit(ctx context.Context, cmd chat.Command) (outbox.Answer, 
 	if n == nil {
 		return a, protocol.Unreachable("commands", errNotConnected)
 	}
+	_, epoch := s.cache.Position()
+	if epoch == "" && a.Era > 0 { // what was in view is yet to be compared with the new log
+		return a, protocol.Unreachable("commands", errAnotherLog)
+	}
 	on := s.line.Load()
 	ctx, done := on.bind(ctx)
 	defer done()
-	res, err := n.client.Commands(ctx, []chat.Command{cmd})
+	res, err := n.client.Commands(ctx, epoch, []chat.Command{cmd})
 	if err != nil {
 		if on.late(ctx) {
 			n.client.Close() // other idle connections are no better than this one was
@@ -183,7 +190,7 @@ func (s *session) doubt(err error) {
 	case n == nil:
 	case protocol.IsUnreachable(err):
 		n.sync.Doubt()
-	case chat.ErrorCode(err) == chat.CodeUnauthorized:
+	case chat.ErrorCode(err) == chat.CodeUnauthorized, chat.ErrorCode(err) == chat.CodeReset:
 		n.sync.Wake()
 	}
 }

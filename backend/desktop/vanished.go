@@ -31,9 +31,15 @@ func (s *session) beforeSweep(ctx context.Context) error {
 		}
 	}
 	mine, others := 0, 0
+	same := map[chat.ConversationID]int64{} // up to where threads are what they were
 	for _, raw := range gone.Messages {
 		var m chat.Message
-		if json.Unmarshal(raw, &m) != nil || m.Kind == chat.MessageKindEvent || m.DeletedAt != 0 {
+		if json.Unmarshal(raw, &m) == nil {
+			if to, ok := same[m.Conversation]; !ok || m.Number <= to {
+				same[m.Conversation] = max(m.Number-1, 0)
+			}
+		}
+		if m.ID.IsZero() || m.Kind == chat.MessageKindEvent || m.DeletedAt != 0 {
 			continue
 		}
 		if m.Author.Kind != chat.ActorMember || m.Author.ID != s.me.String() {
@@ -44,6 +50,9 @@ func (s *session) beforeSweep(ctx context.Context) error {
 		if err := s.keepVanished(m, waiting); err != nil {
 			return err
 		}
+	}
+	if err := s.outbox.Unsee(same); err != nil { // whoever had more in view has not seen what stands there now
+		return err
 	}
 	for _, raw := range gone.Scheduled {
 		var x chat.Scheduled

@@ -194,9 +194,13 @@ func (c *Client) SignOut(ctx context.Context) error {
 }
 
 // Commands hands in commands and gives their verdicts, in order.
-func (c *Client) Commands(ctx context.Context, cmds []chat.Command) ([]Result, error) {
+func (c *Client) Commands(ctx context.Context, epoch string, cmds []chat.Command) ([]Result, error) {
 	var out Results
-	if err := c.call(ctx, http.MethodPost, "/v1/commands", nil, Commands{Commands: cmds}, &out); err != nil {
+	q := url.Values{}
+	if epoch != "" {
+		q.Set("epoch", epoch)
+	}
+	if err := c.call(ctx, http.MethodPost, "/v1/commands", q, Commands{Commands: cmds}, &out); err != nil {
 		return nil, err
 	}
 	if len(out.Results) != len(cmds) {

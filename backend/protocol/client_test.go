@@ -160,7 +160,7 @@ func TestVerdictsMustFit(t *testing.T) {
 		"another command": {`{"results":[{"id":"` + chat.NewID[chat.Command]().String() + `","status":"applied"}]}`, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			_, err := serve(t, answer(200, "application/json", test.body)).Commands(t.Context(), []chat.Command{{ID: id}})
+			_, err := serve(t, answer(200, "application/json", test.body)).Commands(t.Context(), "", []chat.Command{{ID: id}})
 			if (err == nil) != test.ok || (err != nil && !IsUnreachable(err)) {
 				t.Fatalf("%v", err)
 			}

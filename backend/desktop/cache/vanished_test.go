@@ -301,3 +301,35 @@ func TestATextIsDisplacedTwice(t *testing.T) {
 	}
 	finish(t, c)
 }
+
+// TestAPageOfAnotherLogTakesNoTextAway: whoever comes back to a restored server
+// may have read a page before anything has told that the log is another. What is
+// in it has the number of one that the server has lost, and by now a higher ver.
+func TestAPageOfAnotherLogTakesNoTextAway(t *testing.T) {
+	c, w := open(t, t.TempDir()), world{t}
+	conversation := func(ver, number int64) chat.Change {
+		return w.conversation(1, ver, 1, func(x *chat.Conversation) { x.LastMessageAt, x.LastNumber = testNow, number })
+	}
+	begin1(t, c, Bootstrap{Head: 50, Epoch: "e1", Sweep: true})
+	put(t, c, "", w.brand(1, 1), conversation(40, 2), w.saidAt(1, 1, 5, testNow, "kept"), w.saidAt(1, 2, 39, testNow, "lost by the server"))
+	finish(t, c)
+
+	queued := w.saidAt(1, 2, 60, testNow, "had waited")
+	queued.ID = messageID(9, 9).String()
+	queued.Data = []byte(strings.ReplaceAll(string(queued.Data), messageID(1, 2).String(), queued.ID))
+	if _, err := c.PutMessages(t.Context(), conversationID(1), 2, 2, 2, []json.RawMessage{queued.Data}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.BeginEra(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	begin1(t, c, Bootstrap{Head: 60, Epoch: "e2", Sweep: true})
+	put(t, c, "", w.brand(1, 1), conversation(61, 2), w.saidAt(1, 1, 5, testNow, "kept"), queued)
+	if got, _, _ := vanished(t, c); !slices.Equal(got, []string{"lost by the server"}) {
+		t.Errorf("vanished: %q", got)
+	}
+	finish(t, c)
+	if got, _, _ := vanished(t, c); len(got) > 0 {
+		t.Errorf("after the sweep %q vanished", got)
+	}
+}

@@ -125,6 +125,10 @@ type (
 		id    chat.CommandID
 		reply chan resent
 	}
+	unseeOp struct {
+		upto  map[chat.ConversationID]int64
+		reply chan error
+	}
 	refuseOp struct {
 		which   func(Entry) bool
 		problem *protocol.Problem
@@ -144,6 +148,7 @@ type (
 func (addOp) op()       {}
 func (resendOp) op()    {}
 func (dropOp) op()      {}
+func (unseeOp) op()     {}
 func (refuseOp) op()    {}
 func (confirmedOp) op() {}
 func (wakeOp) op()      {}
@@ -236,6 +241,32 @@ func (o *Outbox) Refuse(which func(Entry) bool, p *protocol.Problem) error {
 	}
 }
 
+// Unsee notes that of what authors had in view in some conversations only what
+// is numbered up to there is what it was; on disk on return.
+func (o *Outbox) Unsee(upto map[chat.ConversationID]int64) error {
+	reply := make(chan error, 1)
+	if !o.post(unseeOp{upto, reply}) {
+		return errClosed
+	}
+	select {
+	case err := <-reply:
+		return err
+	case <-o.done:
+		return errClosed
+	}
+}
+
+func (o *Outbox) unsee(ctx context.Context, q *Queue, now Instant, upto map[chat.ConversationID]int64) error {
+	for old, e := range q.Unsee(upto) {
+		if err := o.cfg.Store.Replace(ctx, old, e); err != nil {
+			return err
+		}
+		q.Replace(now, old, e)
+		o.publish(q, e.Conversation)
+	}
+	return nil
+}
+
 // Confirmed takes out refused texts that the server turned out to have: their
 // author has sent them from elsewhere. It does not wait.
 func (o *Outbox) Confirmed(ids []chat.CommandID) { o.post(confirmedOp{ids}) }
@@ -324,6 +355,8 @@ func (o *Outbox) take(ctx context.Context, q *Queue, x op) {
 		x.reply <- resent{e, err}
 	case refuseOp:
 		x.reply <- o.refuse(ctx, q, x)
+	case unseeOp:
+		x.reply <- o.unsee(ctx, q, now, x.upto)
 	case confirmedOp:
 		o.confirmed(ctx, q, x.ids)
 	case wakeOp:

@@ -179,6 +179,25 @@ func (q *Queue) Replace(now Instant, old chat.CommandID, e Entry) bool {
 	return true
 }
 
+// Unsee notes for texts that wait that their author has seen less than they say
+// of some conversations: up to there the log is still what it was. It gives them
+// by the ids they had, with new ones: they are other commands.
+func (q *Queue) Unsee(upto map[chat.ConversationID]int64) map[chat.CommandID]Entry {
+	out := map[chat.CommandID]Entry{}
+	for _, l := range q.lanes {
+		for _, it := range l.items {
+			to, changed := upto[it.Conversation]
+			if !changed || it.Sending || it.Problem != nil || it.Kind != protocol.MessageSend || it.Seen == nil || *it.Seen <= to {
+				continue
+			}
+			e := it.Entry
+			e.ID, e.Seen = chat.NewID[chat.Command](), &to
+			out[it.ID] = e
+		}
+	}
+	return out
+}
+
 // Remove takes an entry out, unless it is on its way.
 func (q *Queue) Remove(id chat.CommandID) bool {
 	l, i := q.find(id)
@@ -419,6 +438,9 @@ func (q *Queue) Fail(now Instant, id chat.CommandID, err error) Outcome {
 	case chat.CodeUnauthorized:
 		q.landed(l, l.items[i])
 		q.paused = true
+	case chat.CodeReset: // not judged: it is of another log
+		q.landed(l, l.items[i])
+		q.backOff(now, l, retryAfter(err))
 	default:
 		q.landed(l, l.items[i])
 		l.items[i].Uncertain = l.items[i].Uncertain || !protocol.NeverSent(err)

@@ -180,6 +180,8 @@ type (
 		After int64
 		Epoch string
 	}
+	// GiveUp ends the pull under way, which answers with PullFailed.
+	GiveUp struct{}
 	// Fill loads the cache in bulk; a fill before it is given up. Another says
 	// that the log is another than the one the cache has followed.
 	Fill struct {
@@ -214,6 +216,7 @@ func (Abandon) action()   {}
 func (Ping) action()      {}
 func (Apply) action()     {}
 func (Pull) action()      {}
+func (GiveUp) action()    {}
 func (Fill) action()      {}
 func (SignOut) action()   {}
 func (Online) action()    {}

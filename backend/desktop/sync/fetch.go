@@ -135,8 +135,10 @@ func (m *Machine) failed(err error, retry func()) {
 			m.want(FillState)
 			return
 		}
-		m.want(FillBootstrap) // even the state is too old
-		return
+		if m.filling == FillState {
+			m.want(FillBootstrap) // even the state is too old
+			return
+		}
 	case chat.CodeReset:
 		m.reset()
 		return
@@ -166,9 +168,14 @@ func (m *Machine) want(kind FillKind) {
 
 // reset forgets the position: the log is another one, also where it goes by the
 // same epoch. Rows stay readable until the bootstrap has named what there is.
+// Who is told so again and again, by servers that contradict each other, rests
+// in between.
 func (m *Machine) reset() {
 	if m.filling == FillBootstrap && m.fillBusy {
 		return
+	}
+	if m.socket == socketWelcomed && m.now.Mono-m.openedAt > healthy {
+		m.resets = 0
 	}
 	if m.socket != socketNone {
 		m.do(Abandon{m.gen})
@@ -177,6 +184,9 @@ func (m *Machine) reset() {
 	m.position, m.head, m.epoch, m.loaded, m.behind, m.another = 0, 0, "", false, false, true
 	m.unproven()
 	m.want(FillBootstrap)
+	if rest := m.delay(&m.resets); m.resets > 1 {
+		m.fillAt = m.now.Mono + rest
+	}
 }
 
 // retryAfter is how long the server asks to wait.

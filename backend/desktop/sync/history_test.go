@@ -196,3 +196,73 @@ func TestAPageThatNeverFitsInIsGivenUp(t *testing.T) {
 	f.pass(historyRetry)
 	f.wanted(0, "the same page again")
 }
+
+// TestAPageOfBeforeALossIsAskedForAgain: what happened in a brand while the
+// member could not see it is in no packet, so a page that was asked for before
+// may be of before an edit, although the chat is here again.
+func TestAPageOfBeforeALossIsAskedForAgain(t *testing.T) {
+	f := newFiller(t, 1)
+	f.cfg.BeforeAccess = func(context.Context, chat.Access) error { return nil }
+	f.backfill.count = backfillMost
+	f.live()
+	f.want(Want{Conversation: conversation(1), Limit: 50})
+	f.wanted(1, "before the loss")
+	back := chat.Conversation{ID: conversation(1), Ver: 4, Brand: chat.BrandID{0: 1}, Status: chat.StatusOpen, LastNumber: 1, Tags: []string{}}
+	data, err := json.Marshal(back)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, brand := range []chat.BrandID{{0: 2}, {0: 1}} {
+		access, err := json.Marshal(chat.Access{Brands: []chat.BrandID{brand}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		seq := int64(i) + 2
+		if ev := f.apply(protocol.Packet{From: seq - 1, To: seq, Changes: []chat.Change{{Seq: seq, Kind: chat.EntityAccess, Op: chat.OpPut, Data: access}}}); ev.(Applied).Err != nil {
+			t.Fatal(ev)
+		}
+	}
+	// As the load of what was gained brings it.
+	if _, err := f.cfg.Cache.PutRows(t.Context(), []cache.Row{{Kind: chat.EntityConversation, ID: back.ID.String(), Ver: 4, Data: data}}); err != nil {
+		t.Fatal(err)
+	}
+	f.answer(http.StatusOK)
+	if f.missing() != 1 {
+		t.Error("a page that was asked for before the loss was taken over")
+	}
+	f.wanted(1, "it is asked for again")
+	f.answer(http.StatusOK)
+	if f.missing() != 0 {
+		t.Error("the page of now was not taken over")
+	}
+}
+
+// TestADeadLineEndsAPull: behind a page that never comes no other is asked for.
+func TestADeadLineEndsAPull(t *testing.T) {
+	f := newFiller(t, 1)
+	f.cfg.Abandoned = func() {}
+	f.live()
+	f.handle(Heard{f.m.gen, protocol.Frame{Type: protocol.FrameBehind, Head: 100}})
+	if !f.m.pulling {
+		t.Fatal("nothing is asked for")
+	}
+	f.now.Wall = f.now.Wall.Add(8 * time.Hour)
+	f.handle(Ticked{})
+	for {
+		select {
+		case x := <-f.inputs:
+			if failed, ok := x.(PullFailed); ok {
+				if !protocol.IsUnreachable(failed.Err) {
+					t.Errorf("it failed with %v", failed.Err)
+				}
+				f.take(x)
+				if f.m.pulling {
+					t.Error("it is waited for still")
+				}
+				return
+			}
+		case <-time.After(5 * time.Second):
+			t.Fatal("after eight hours of sleep the page is waited for still")
+		}
+	}
+}

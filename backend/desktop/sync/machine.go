@@ -81,6 +81,7 @@ type Machine struct {
 	fillAt    time.Duration
 	fills     int
 	another   bool // the log is another than the cache's, until that is loaded
+	resets    int  // times in a row, without a healthy socket in between
 	gained    bool // load what was gained once nothing else fills
 	done      int64
 	total     int64
@@ -129,6 +130,10 @@ func (m *Machine) Handle(now Instant, ev Event) []Action {
 	}
 	if slept {
 		m.wake()
+		m.fillBusy = false // what it reads from is as dead as the socket
+		if m.pulling {
+			m.do(GiveUp{})
+		}
 	}
 	m.take(ev)
 	if m.ended == "" {
@@ -327,7 +332,7 @@ func (m *Machine) abandon(since Instant) {
 
 func (m *Machine) noSocket(since Instant) {
 	if m.socket == socketWelcomed && m.now.Mono-m.openedAt > healthy {
-		m.redials = 0
+		m.redials, m.resets = 0, 0
 	}
 	m.socket, m.pinged = socketNone, false
 	m.troubled(since)
@@ -381,6 +386,8 @@ func (m *Machine) heard(f protocol.Frame) {
 		m.head = max(m.head, f.Head)
 	case protocol.FrameChanges:
 		m.packet(protocol.Packet{From: f.From, To: f.To, Changes: f.Changes})
+	default:
+		return // says nothing of the log: a change may be on its way that is older
 	}
 	m.check()
 }

@@ -423,3 +423,52 @@ func TestNoWelcomeIsGivenUp(t *testing.T) {
 	}
 	w.status(StatusOffline)
 }
+
+// TestOnlyTheLogTellsThatNothingIsMissing: that somebody types says that the
+// server is there, not how far its log goes.
+func TestOnlyTheLogTellsThatNothingIsMissing(t *testing.T) {
+	w := online(t)
+	w.pass(5 * time.Second)
+	w.frame(protocol.Frame{Type: protocol.FrameBeat, Head: 10})
+	known := w.now.Wall
+	w.pass(5 * time.Second)
+	w.frame(protocol.Frame{Type: protocol.FrameTyping, TTL: 6})
+	w.frame(protocol.Frame{Type: "of a later version"})
+	if at := w.status(StatusLive).CheckedAt; at != known {
+		t.Errorf("complete to %v after the newest word of the log", at.Sub(known))
+	}
+	w.frame(protocol.Frame{Type: protocol.FrameBeat, Head: 10})
+	if at := w.status(StatusLive).CheckedAt; at != w.now.Wall {
+		t.Errorf("complete to %v before the newest beat", w.now.Wall.Sub(at))
+	}
+}
+
+// TestSleepEndsALoad: the connection that a load was reading from is dead, and
+// would only be given up after a while of silence.
+func TestSleepEndsALoad(t *testing.T) {
+	w := newWorld(t)
+	w.want(w.event(Started{}), Fill{1, FillBootstrap, 0, "", false})
+	w.now = Instant{Mono: w.now.Mono + time.Second, Wall: w.now.Wall.Add(8 * time.Hour)}
+	w.want(w.event(Ticked{}), Fill{2, FillBootstrap, 0, "", false})
+	w.event(FillFailed{Gen: 1, Err: errors.New("given up")})
+	w.want(w.pass(time.Minute))
+}
+
+// TestALoadThatIsAlwaysResetRests: of two servers that contradict each other,
+// as behind one name, none is to be asked for everything without a pause.
+func TestALoadThatIsAlwaysResetRests(t *testing.T) {
+	for _, code := range []chat.Code{chat.CodeReset, chat.CodeFarBehind} {
+		w := newWorld(t)
+		w.event(Started{})
+		loads := 0
+		for end := w.now.Mono + time.Minute; w.now.Mono < end && loads < 100; w.pass(10 * time.Millisecond) {
+			if w.m.fillBusy {
+				loads++
+				w.event(FillFailed{Gen: w.m.fillGen, Err: chat.Errorf(code, "Load everything anew.")})
+			}
+		}
+		if loads > 15 {
+			t.Errorf("%s: everything was asked for %d times within %v", code, loads, w.now.Mono)
+		}
+	}
+}

@@ -61,13 +61,15 @@ type Sync struct {
 	gen      int
 	live     *protocol.Live
 	hangUp   context.CancelFunc
+	giveUp   context.CancelFunc // the pull under way; nil before the first
 	fill     *fill
 	history  history
 	backfill backfill
 	// fills counts the beginnings and ends of fills that take the position to
-	// another place. A page of a thread that was asked for before may be of
-	// another log, or older than what the fill has brought, and no change will
-	// say so: it is asked for again.
+	// another place, and changes of access. A page of a thread that was asked
+	// for before may be of another log, or older than what the fill has brought,
+	// or than what happened while the member could not see it, and no change
+	// will say so: it is asked for again.
 	fills    int
 	reported Report
 	savedAt  time.Duration // when the time of the last check was written
@@ -269,6 +271,8 @@ func (s *Sync) execute(a Action) Event {
 		return s.apply(a.Packet)
 	case Pull:
 		s.pull(a)
+	case GiveUp:
+		s.giveUp()
 	case Fill:
 		if a.Kind != FillGained {
 			s.fills++
@@ -326,8 +330,14 @@ func (s *Sync) abandon() {
 }
 
 func (s *Sync) pull(a Pull) {
+	ctx, cancel := context.WithCancel(s.ctx)
+	s.giveUp = cancel
 	s.flying.Go(func() {
-		page, err := s.cfg.Client.Changes(s.ctx, a.Epoch, a.After)
+		defer cancel()
+		page, err := s.cfg.Client.Changes(ctx, a.Epoch, a.After)
+		if err != nil && ctx.Err() != nil {
+			err = protocol.Unreachable("pull", ctx.Err())
+		}
 		if err != nil {
 			s.post(PullFailed{err})
 			return
@@ -354,6 +364,9 @@ func (s *Sync) apply(p protocol.Packet) Event {
 	if err != nil && chat.ErrorCode(err) != chat.CodeConflict {
 		s.cfg.Log.Error("apply changes", "from", p.From, "to", p.To, "error", err)
 		return Applied{Err: err}
+	}
+	if applied.Access != nil {
+		s.fills++
 	}
 	position, _ := s.cfg.Cache.Position()
 	s.cfg.Changed(applied)

@@ -101,6 +101,14 @@ func (a *API) postCommands(w http.ResponseWriter, r *http.Request, who inbox.Pri
 	if len(req.Commands) > protocol.MaxCommands {
 		return chat.Invalid("commands", "At most %d commands go in one request.", protocol.MaxCommands)
 	}
+	q := query(r)
+	epoch := q.text("epoch")
+	if q.err != nil {
+		return q.err
+	}
+	if err := a.inbox.CheckEpoch(r.Context(), who.Workspace, epoch); err != nil {
+		return err
+	}
 	results, err := a.inbox.Do(r.Context(), who.Workspace, who.Member.ID, req.Commands)
 	if err != nil {
 		return err

@@ -64,6 +64,7 @@ type hub struct {
 	frames frames
 	pages  pages
 	clock  atomic.Int64 // ticks of pace
+	blind  atomic.Bool  // the log could not be read the last time
 
 	mu      sync.Mutex
 	kicks   []fanout.Kick // heard, and not yet passed on
@@ -183,9 +184,11 @@ func (h *hub) run() {
 		}
 		kicks := h.takeKicks()
 		turn, cancel := context.WithTimeout(ctx, 10*time.Second)
-		if err := h.follow(turn); err != nil {
+		err := h.follow(turn)
+		if err != nil {
 			h.hubs.log.Warn("follow the log", "error", err) // the next tick tries again
 		}
+		h.blind.Store(err != nil)
 		cancel()
 		h.kick(kicks)
 	}

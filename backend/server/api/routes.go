@@ -116,7 +116,8 @@ func (a *API) table() []Route {
 		{Method: post, Path: "/v1/digest", Access: Member, needs: chat.ActRead, Summary: "The proof that a client holds what it should: its sums, compared. 410 reset or far_behind when they cannot be.",
 			Body: protocol.Digest{}, Status: 200, Answer: protocol.DigestAnswer{}, handle: a.postDigest},
 		{Method: post, Path: "/v1/commands", Access: Member, needs: chat.ActRead, Summary: "Commands: the one way to change shared state. Each is judged by itself, once per id.",
-			Body: protocol.Commands{}, Status: 200, Answer: protocol.Results{}, handle: a.postCommands},
+			Query: []Param{{"epoch", "string", false, "The epoch of the log that what was seen belongs to; 410 reset where it is another's."}},
+			Body:  protocol.Commands{}, Status: 200, Answer: protocol.Results{}, handle: a.postCommands},
 
 		{Method: get, Path: "/v1/conversations", Access: Member, needs: chat.ActRead, Summary: "Conversations, newest activity first, with their contacts.",
 			Query: []Param{{"brand", "uuid", false, ""}, {"channel", "uuid", false, ""}, {"contact", "uuid", false, ""}, {"status", "string", false, "open, resolved, closed or done (one of these two)"},

@@ -45,6 +45,15 @@ func (in *Inbox) Changes(ctx context.Context, ws chat.WorkspaceID, view chat.Vie
 	return page, nil
 }
 
+// CheckEpoch tells a client that follows another log so, before anything it
+// says is judged: the numbers in it are of that log.
+func (in *Inbox) CheckEpoch(ctx context.Context, ws chat.WorkspaceID, epoch string) error {
+	if epoch == "" {
+		return nil
+	}
+	return in.checkEpoch(ctx, ws, epoch, new(string))
+}
+
 // checkEpoch compares the client's epoch, if it sent one, with the log's.
 func (in *Inbox) checkEpoch(ctx context.Context, ws chat.WorkspaceID, epoch string, current *string) error {
 	_, now, err := in.Head(ctx, ws)
