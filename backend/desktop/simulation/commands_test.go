@@ -24,12 +24,20 @@ func (s *server) commands(w http.ResponseWriter, r *http.Request, me chat.Member
 		return
 	}
 	time.Sleep(fault.late) // its sender gives up meanwhile, and may have sent others
-	out := s.judgeAll(me, in.Commands)
+	epoch := r.URL.Query().Get("epoch")
+	out, err := s.judgeAll(me, epoch, in.Commands)
+	if err != nil {
+		problem(w, err)
+		return
+	}
 	for _, r := range out.Results {
 		s.noted("server judges %s for %s: %s %v", in.Commands[0].Args, s.members[me].Name, r.Status, r.Problem)
 	}
 	if fault.twice {
-		out = s.judgeAll(me, in.Commands)
+		if out, err = s.judgeAll(me, epoch, in.Commands); err != nil {
+			problem(w, err)
+			return
+		}
 	}
 	if fault.lostAnswer {
 		panic(http.ErrAbortHandler) // cuts the connection
@@ -37,14 +45,17 @@ func (s *server) commands(w http.ResponseWriter, r *http.Request, me chat.Member
 	answer(w, http.StatusOK, out)
 }
 
-func (s *server) judgeAll(me chat.MemberID, cmds []chat.Command) (out protocol.Results) {
+func (s *server) judgeAll(me chat.MemberID, epoch string, cmds []chat.Command) (out protocol.Results, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if epoch != "" && epoch != s.epoch {
+		return out, chat.Errorf(chat.CodeReset, "This is another log.")
+	}
 	for _, c := range cmds {
 		out.Results = append(out.Results, s.judge(me, c))
 	}
 	s.tell()
-	return out
+	return out, nil
 }
 
 // judge carries one command out, or says what it was answered before.
@@ -118,7 +129,11 @@ func (s *server) apply(m *chat.Member, c chat.Command) (entity any, seq int64, e
 			return s.moveRead(t, upto)
 		}
 	case protocol.ConversationUnread:
-		if from := t.LastCustomerNumber; from > 0 {
+		from := t.LastCustomerNumber
+		if a.From > 0 {
+			from = min(from, a.From)
+		}
+		if from > 0 {
 			return s.moveRead(t, from-1)
 		}
 	case protocol.ConversationResolve:
