@@ -126,7 +126,10 @@ func (s *session) reach() (*protocol.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.Telling(s.readClock), nil
+	return client.Telling(s.readClock).Following(func() string {
+		_, epoch := s.cache.Position()
+		return epoch
+	}), nil
 }
 
 // enter makes a new session with the backend inside. Who may read the folder

@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"mime"
 	"net"
 	"net/http"
@@ -46,6 +47,7 @@ type Client struct {
 	files *http.Client // follows redirects, to wherever files are kept
 	agent string
 	dial  Dial
+	epoch func() string // of the log that is followed; nil for none
 }
 
 // Dial opens a connection, like net.Dialer's DialContext.
@@ -124,6 +126,15 @@ func (c *Client) Server() string { return c.base.String() }
 func (c *Client) WithToken(token string) *Client {
 	d := *c
 	d.token = token
+	return &d
+}
+
+// Following gives the same client that reads entities only of the log with the
+// epoch that is followed when they are asked for, if there is one: of another
+// log, the server answers CodeReset instead.
+func (c *Client) Following(epoch func() string) *Client {
+	d := *c
+	d.epoch = epoch
 	return &d
 }
 
@@ -255,14 +266,14 @@ func (c *Client) Messages(ctx context.Context, conv chat.ConversationID, m Messa
 		}
 	}
 	var out RawMessages
-	err := c.call(ctx, http.MethodGet, "/v1/conversations/"+conv.String()+"/messages", q, nil, &out)
+	err := c.read(ctx, "/v1/conversations/"+conv.String()+"/messages", q, &out)
 	return out, err
 }
 
 // Conversation gives one conversation's entity, verbatim.
 func (c *Client) Conversation(ctx context.Context, id chat.ConversationID) (json.RawMessage, error) {
 	var out json.RawMessage
-	err := c.call(ctx, http.MethodGet, "/v1/conversations/"+id.String(), nil, nil, &out)
+	err := c.read(ctx, "/v1/conversations/"+id.String(), nil, &out)
 	return out, err
 }
 
@@ -298,7 +309,7 @@ type Found struct {
 // GET /v1/conversations.
 func (c *Client) List(ctx context.Context, q url.Values) (Found, error) {
 	var out Found
-	err := c.call(ctx, http.MethodGet, "/v1/conversations", q, nil, &out)
+	err := c.read(ctx, "/v1/conversations", q, &out)
 	return out, err
 }
 
@@ -317,7 +328,7 @@ func (c *Client) Search(ctx context.Context, words, cursor string) (Found, error
 		q.Set("cursor", cursor)
 	}
 	var out Found
-	err := c.call(ctx, http.MethodGet, "/v1/search", q, nil, &out)
+	err := c.read(ctx, "/v1/search", q, &out)
 	return out, err
 }
 
@@ -345,6 +356,20 @@ func (c *Client) File(ctx context.Context, sha string, w io.Writer) error {
 		return Unreachable("get file", errors.New("the content does not hash to its name"))
 	}
 	return nil
+}
+
+// read reads entities, of the log that is followed: see Following.
+func (c *Client) read(ctx context.Context, path string, q url.Values, out any) error {
+	if c.epoch != nil {
+		if epoch := c.epoch(); epoch != "" {
+			q = maps.Clone(q)
+			if q == nil {
+				q = url.Values{}
+			}
+			q.Set("epoch", epoch)
+		}
+	}
+	return c.call(ctx, http.MethodGet, path, q, nil, out)
 }
 
 // call makes one JSON request and decodes its answer into out, if out is not nil.

@@ -36,6 +36,10 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	path := strings.TrimPrefix(r.URL.Path, "/v1/")
+	if strings.HasPrefix(path, "conversations") && !s.isEpoch(r.URL.Query().Get("epoch")) {
+		problem(w, chat.Errorf(chat.CodeReset, "This is another log."))
+		return
+	}
 	switch rest, messages := strings.CutSuffix(path, "/messages"); {
 	case path == "live":
 		s.live(w, r, me)
@@ -56,6 +60,13 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		problem(w, chat.Errorf(chat.CodeNotFound, "There is no such address."))
 	}
+}
+
+// isEpoch reports whether an epoch, if any is named, is that of the log.
+func (s *server) isEpoch(epoch string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return epoch == "" || epoch == s.epoch
 }
 
 func (s *server) signIn(w http.ResponseWriter, r *http.Request) {

@@ -127,6 +127,10 @@ func (s *Sync) arrived(got fetched) {
 		h.again(x)
 		s.handle(Doubted{})
 		return // the others would fare no better
+	case code == chat.CodeReset: // of another log: asked for again when that is here
+		h.again(x)
+		h.rest = max(h.rest, now+historyRetry)
+		s.handle(PullFailed{got.err})
 	case code == chat.CodeUnauthorized:
 		s.handle(PullFailed{got.err})
 	case code == chat.CodeNotFound || code == chat.CodeForbidden || code == chat.CodeInvalid:

@@ -101,12 +101,7 @@ func (a *API) postCommands(w http.ResponseWriter, r *http.Request, who inbox.Pri
 	if len(req.Commands) > protocol.MaxCommands {
 		return chat.Invalid("commands", "At most %d commands go in one request.", protocol.MaxCommands)
 	}
-	q := query(r)
-	epoch := q.text("epoch")
-	if q.err != nil {
-		return q.err
-	}
-	if err := a.inbox.CheckEpoch(r.Context(), who.Workspace, epoch); err != nil {
+	if err := a.checkEpoch(query(r), who); err != nil {
 		return err
 	}
 	results, err := a.inbox.Do(r.Context(), who.Workspace, who.Member.ID, req.Commands)
@@ -135,6 +130,16 @@ func (a *API) getChanges(w http.ResponseWriter, r *http.Request, who inbox.Princ
 		return err
 	}
 	return answer(w, http.StatusOK, page)
+}
+
+// checkEpoch answers a client that follows another log, before it takes what it
+// reads for a part of that.
+func (a *API) checkEpoch(q *params, who inbox.Principal) error {
+	epoch := q.text("epoch")
+	if q.err != nil {
+		return q.err
+	}
+	return a.inbox.CheckEpoch(q.r.Context(), who.Workspace, epoch)
 }
 
 func (a *API) getConversations(w http.ResponseWriter, r *http.Request, who inbox.Principal) error {
@@ -168,8 +173,8 @@ func (a *API) getConversations(w http.ResponseWriter, r *http.Request, who inbox
 func (a *API) getSearch(w http.ResponseWriter, r *http.Request, who inbox.Principal) error {
 	q := query(r)
 	typed, cursor, limit := q.text("q"), q.text("cursor"), q.number("limit", 50, 1, 200)
-	if q.err != nil {
-		return q.err
+	if err := a.checkEpoch(q, who); err != nil {
+		return err
 	}
 	if typed == "" {
 		return chat.Invalid("q", "Type something to look for.")
@@ -183,8 +188,8 @@ func (a *API) getSearch(w http.ResponseWriter, r *http.Request, who inbox.Princi
 
 func (a *API) listConversations(w http.ResponseWriter, r *http.Request, who inbox.Principal, q *params, f inbox.ConversationFilter) error {
 	cursor, limit, with := q.text("cursor"), q.number("limit", 50, 1, 200), queryIDs[chat.Conversation](q, "with")
-	if q.err != nil {
-		return q.err
+	if err := a.checkEpoch(q, who); err != nil {
+		return err
 	}
 	page, err := a.inbox.Conversations(r.Context(), who, f, cursor, int(limit), with)
 	if err != nil {
@@ -196,6 +201,9 @@ func (a *API) listConversations(w http.ResponseWriter, r *http.Request, who inbo
 func (a *API) getConversation(w http.ResponseWriter, r *http.Request, who inbox.Principal) error {
 	id, err := pathID[chat.Conversation](r)
 	if err != nil {
+		return err
+	}
+	if err := a.checkEpoch(query(r), who); err != nil {
 		return err
 	}
 	c, err := a.inbox.Conversation(r.Context(), who, id)
@@ -213,8 +221,8 @@ func (a *API) getMessages(w http.ResponseWriter, r *http.Request, who inbox.Prin
 	q := query(r)
 	before, after, around := q.number("before", 0, 1, 1<<53), q.number("after", -1, 0, 1<<53), q.number("around", 0, 1, 1<<53)
 	limit := q.number("limit", 50, 1, 200)
-	if q.err != nil {
-		return q.err
+	if err := a.checkEpoch(q, who); err != nil {
+		return err
 	}
 	named := 0
 	for _, name := range []string{"before", "after", "around"} {

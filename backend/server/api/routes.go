@@ -64,6 +64,7 @@ func (a *API) Routes() []Route { return a.routes }
 var (
 	paramCursor = Param{"cursor", "string", false, "Where to go on, from the answer before."}
 	paramEpoch  = Param{"epoch", "string", false, "The epoch of the log that the position belongs to."}
+	paramSame   = Param{"epoch", "string", false, "The epoch of the log that the client follows; 410 reset where there is another."}
 	paramName   = Param{"name", "string", false, "What to call the file when it is saved."}
 )
 
@@ -123,15 +124,15 @@ func (a *API) table() []Route {
 			Query: []Param{{"brand", "uuid", false, ""}, {"channel", "uuid", false, ""}, {"contact", "uuid", false, ""}, {"status", "string", false, "open, resolved, closed or done (one of these two)"},
 				{"state", "string", false, "The handoff state."}, {"assignee", "uuid", false, ""}, {"unread", "boolean", false, ""}, {"unassigned", "boolean", false, ""},
 				{"q", "string", false, "Beginnings of words of the contact's name, e-mail or phone."}, {"order", "string", false, "newest (when absent) or oldest activity first"},
-				{"with", "string", false, "Up to 200 ids with commas between them: these conversations come along, whatever the filter."}, paramCursor, limit("1 to 200; 50 when absent.")},
+				{"with", "string", false, "Up to 200 ids with commas between them: these conversations come along, whatever the filter."}, paramSame, paramCursor, limit("1 to 200; 50 when absent.")},
 			Status: 200, Answer: protocol.ConversationsPage{}, handle: a.getConversations},
-		{Method: get, Path: "/v1/conversations/{id}", Access: Member, needs: chat.ActRead, Summary: "One conversation.", Status: 200, Answer: chat.Conversation{}, handle: a.getConversation},
+		{Method: get, Path: "/v1/conversations/{id}", Access: Member, needs: chat.ActRead, Summary: "One conversation.", Query: []Param{paramSame}, Status: 200, Answer: chat.Conversation{}, handle: a.getConversation},
 		{Method: get, Path: "/v1/conversations/{id}/messages", Access: Member, needs: chat.ActRead, Summary: "A page of a thread; the newest without before, after or around. Deleted messages are stubs.",
 			Query: []Param{{"before", "integer", false, "A message number."}, {"after", "integer", false, "A message number."}, {"around", "integer", false, "A message number."},
-				limit("1 to 200; 50 when absent.")}, Status: 200, Answer: protocol.MessagesPage{}, handle: a.getMessages},
+				paramSame, limit("1 to 200; 50 when absent.")}, Status: 200, Answer: protocol.MessagesPage{}, handle: a.getMessages},
 		{Method: get, Path: "/v1/search", Access: Member, needs: chat.ActRead, Summary: "Conversations found by their contact, and messages with their conversations.",
 			Query: []Param{{"q", "string", true, "Words, all of which must be there, and operators: from:, channel:, brand:, has:voice|file|image, before:, after:, quotes."},
-				paramCursor, limit("1 to 200; 50 when absent.")},
+				paramSame, paramCursor, limit("1 to 200; 50 when absent.")},
 			Status: 200, Answer: protocol.SearchPage{}, handle: a.getSearch},
 		{Method: get, Path: "/v1/contacts", Access: Member, needs: chat.ActRead, Summary: "Contacts, the newest first.",
 			Query:  []Param{{"q", "string", false, "Beginnings of words of name, e-mail or phone; all must match."}, paramCursor, limit("1 to 200; 50 when absent.")},
