@@ -185,6 +185,7 @@ func (c *Cache) FinishBootstrap(ctx context.Context) (Applied, error) {
 			t.narrow(b.Since)
 		}
 		t.state.Position, t.state.Epoch, t.state.Boot = b.Head, b.Epoch, nil
+		t.state.Whole = t.state.Mark
 		t.applied.Everything, t.applied.Directory = true, true
 		return nil
 	})

@@ -113,8 +113,9 @@ func (c *Cache) Doubtful(ctx context.Context) ([]chat.ConversationID, error) {
 
 // Shared reports whether any of these messages of a conversation is, under its
 // number, also one of the log before: up to there the thread is what it was.
+// What came with a log that was never here whole is no sign of that.
 func (c *Cache) Shared(ctx context.Context, conversation chat.ConversationID, messages []json.RawMessage) (bool, error) {
-	floor := c.state.Load().Floor
+	whole := c.state.Load().Whole
 	for _, raw := range messages {
 		var m struct {
 			ID     chat.MessageID `json:"id"`
@@ -124,7 +125,7 @@ func (c *Cache) Shared(ctx context.Context, conversation chat.ConversationID, me
 			return false, fmt.Errorf("decode message: %w", err)
 		}
 		same, err := single[bool](ctx, c, "message", `select exists (select 1 from message m join conversation c on c.n = m.key >> 24
-			where m.id = ? and m.mark < ? and m.key & 16777215 = ? and c.id = ?)`, m.ID, floor, m.Number, conversation)
+			where m.id = ? and m.mark <= ? and m.key & 16777215 = ? and c.id = ?)`, m.ID, whole, m.Number, conversation)
 		if same || err != nil {
 			return same, err
 		}

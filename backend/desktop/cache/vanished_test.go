@@ -333,3 +333,22 @@ func TestAPageOfAnotherLogTakesNoTextAway(t *testing.T) {
 		t.Errorf("after the sweep %q vanished", got)
 	}
 }
+
+// TestALogThatWasNeverHereWhole proves nothing about the one before it: what of
+// it was written before the next log began may be newer than a text that is lost.
+func TestALogThatWasNeverHereWhole(t *testing.T) {
+	c, w := open(t, t.TempDir()), world{t}
+	begin1(t, c, Bootstrap{Head: 50, Epoch: "e1", Sweep: true})
+	put(t, c, "", w.brand(1, 1), w.conversation(1, 45, 1, func(x *chat.Conversation) { x.LastNumber = 2 }), w.message(1, 1, 5, 1, "kept"), w.message(1, 2, 44, 1, "mine"))
+	finish(t, c)
+	begin1(t, c, Bootstrap{Head: 30, Epoch: "e2", Sweep: true}) // and is broken off
+	third := w.message(1, 3, 20, 1, "the customer's")
+	put(t, c, "", w.conversation(1, 21, 1, func(x *chat.Conversation) { x.LastNumber = 3 }), third)
+	begin1(t, c, Bootstrap{Head: 40, Epoch: "e3", Sweep: true})
+	put(t, c, "", w.brand(1, 1), w.conversation(1, 31, 1, func(x *chat.Conversation) { x.LastNumber = 3 }))
+	for text, want := range map[string]bool{string(third.Data): false, string(w.message(1, 1, 5, 1, "kept").Data): true} {
+		if shared, err := c.Shared(t.Context(), conversationID(1), []json.RawMessage{[]byte(text)}); err != nil || shared != want {
+			t.Errorf("shared: %v %v, want %v: %s", shared, err, want, text)
+		}
+	}
+}

@@ -63,6 +63,8 @@ type state struct {
 	// which it was written or named. Rows below Floor are of another era:
 	// any row replaces them.
 	Mark, Floor int64
+	// Whole is Mark as it was when a log was last here whole.
+	Whole int64 `json:",omitempty"`
 }
 
 // sees reports whether a brand is within the member's access.
