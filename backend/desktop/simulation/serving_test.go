@@ -338,8 +338,12 @@ func (s *server) state(w http.ResponseWriter, r *http.Request, me chat.MemberID)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	after := number(r, "after")
-	if epoch := r.URL.Query().Get("epoch"); epoch != "" && epoch != s.epoch || after > s.head() || after < s.lost {
+	if epoch := r.URL.Query().Get("epoch"); epoch != "" && epoch != s.epoch || after > s.head() {
 		problem(w, chat.Errorf(chat.CodeReset, "This is another log."))
+		return
+	}
+	if after < s.lost {
+		problem(w, chat.Errorf(chat.CodeFarBehind, "What was deleted since is not known any more."))
 		return
 	}
 	m := s.members[me]
