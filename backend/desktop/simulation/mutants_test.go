@@ -93,7 +93,7 @@ var mutants = []mutant{
 	{"a draft goes with an older text that is sent again", 756, []edit{{writing, "err := s.draftOutlives(old.Conversation); err != nil {", "err := unless(MUTANT, func() error { return s.draftOutlives(old.Conversation) }); err != nil {"},
 		{writing, "	if m.ReplyTo != \"\" {\n", "	if MUTANT {\n		args.Draft = nil\n	}\n	if m.ReplyTo != \"\" {\n"}}},
 	{"what differs is not loaded again", 75, []edit{{proving, "	if len(differ) == 0 {\n", "	if MUTANT || len(differ) == 0 {\n"}}},
-	{"a draft on its way is forgotten when it is emptied", 3045, []edit{{drafting, "				d.tries[op.draft.Conversation] = try{}\n", "				if MUTANT {\n					delete(d.tries, op.draft.Conversation)\n				} else {\n					d.tries[op.draft.Conversation] = try{}\n				}\n"}}},
+	{"a draft on its way is forgotten when it is emptied", 3860, []edit{{drafting, "				d.tries[op.draft.Conversation] = try{}\n", "				if MUTANT {\n					delete(d.tries, op.draft.Conversation)\n				} else {\n					d.tries[op.draft.Conversation] = try{}\n				}\n"}}},
 	{"a draft that is refused is dropped", 786, []edit{{drafting, "	case refused != nil:\n", "	case !MUTANT && refused != nil:\n"}}},
 	{"a draft is kept in memory only", 1, []edit{{drafting, "err := d.s.local.PutDraft(d.s.ctx, op.draft)", "err := unless(MUTANT, func() error { return d.s.local.PutDraft(d.s.ctx, op.draft) })"}}},
 }

@@ -266,12 +266,19 @@ func (s *server) directory(l *rows, m *chat.Member, after int64) {
 }
 
 // conversation adds one with its contact and its member's draft.
-func (s *server) conversation(l *rows, m *chat.Member, t *thread) {
+func (s *server) conversation(l *rows, t *thread) {
 	p := s.contacts[t.Contact]
 	l.add(chat.EntityContact, p.ID.String(), p.Ver, p.Brand, chat.ConversationID{}, p)
 	l.add(chat.EntityConversation, t.ID.String(), t.Ver, t.Brand, t.ID, t.Conversation)
-	if d := s.drafts[draftKey{t.ID, m.ID}]; d != nil {
-		l.add(chat.EntityDraft, t.ID.String(), d.Ver, t.Brand, t.ID, d)
+}
+
+// draftsAfter sends a member's drafts. They come after all conversations: those
+// move while a client pages, and it would miss some.
+func (s *server) draftsAfter(l *rows, m *chat.Member, after int64) {
+	for _, t := range s.visible(m) {
+		if d := s.drafts[draftKey{t.ID, m.ID}]; d != nil && d.Ver > after {
+			l.add(chat.EntityDraft, t.ID.String(), d.Ver, t.Brand, t.ID, d)
+		}
 	}
 }
 
@@ -323,12 +330,15 @@ func (s *server) bootstrap(w http.ResponseWriter, r *http.Request, me chat.Membe
 		next = fmt.Sprintf("%s/%d/%s", s.epoch, int64(last.LastMessageAt), last.ID)
 	}
 	for i, t := range all {
-		s.conversation(l, m, t)
+		s.conversation(l, t)
 		if cursor == "" && i < recentThreads {
 			for _, msg := range t.messages[max(0, len(t.messages)-recentMessages):] {
 				l.add(chat.EntityMessage, msg.ID.String(), msg.Ver, t.Brand, t.ID, msg)
 			}
 		}
+	}
+	if next == "" {
+		s.draftsAfter(l, m, 0)
 	}
 	l.send(w, head, next)
 }
@@ -355,11 +365,11 @@ func (s *server) state(w http.ResponseWriter, r *http.Request, me chat.MemberID)
 	l := &rows{}
 	s.directory(l, m, after)
 	for _, t := range s.visible(m) {
-		d := s.drafts[draftKey{t.ID, m.ID}]
-		if t.Ver > after || s.contacts[t.Contact].Ver > after || d != nil && d.Ver > after {
-			s.conversation(l, m, t)
+		if t.Ver > after || s.contacts[t.Contact].Ver > after {
+			s.conversation(l, t)
 		}
 	}
+	s.draftsAfter(l, m, after)
 	for _, c := range s.log[after:] { // tombstones are kept for long
 		if c.Op == chat.OpDelete && s.sees(m, c) {
 			l.lines = append(l.lines, protocol.BootstrapLine{Kind: c.Kind, ID: c.ID, Op: chat.OpDelete, Ver: c.Seq, Brand: c.Brand, Conversation: c.Conversation})
