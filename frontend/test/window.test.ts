@@ -52,8 +52,9 @@ afterEach(async () => {
 });
 
 /** Opens the window. `before` runs in the page and may change the backend first; parts that are `missing` do not come. */
-async function open(before: (backend: MemoryBackend) => void = () => undefined, missing: string[] = []): Promise<void> {
+async function open(before: (backend: MemoryBackend) => void = () => undefined, missing: string[] = [], now?: number): Promise<void> {
   page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+  if (now !== undefined) await page.clock.setFixedTime(now);
   page.setDefaultTimeout(10_000);
   errors = [];
   page.on('pageerror', (error) => errors.push(String(error)));
@@ -353,19 +354,21 @@ test('no key of the window works behind an enlarged picture', async () => {
 });
 
 test('the picture that the program draws becomes the window, element by element', async () => {
-  await open();
+  const now = Date.now(); // a minute that passes in between would show in the rows
+  await open(undefined, [], now);
   const opening = await page.evaluate(async () => JSON.stringify(await backend.opening(60)));
   await page.close();
 
   // As in the program: a script without a page, and without Intl.
   const program = createContext({}) as { prerender(...args: unknown[]): void; prerendered(): string };
-  runInContext('delete globalThis.Intl', program);
+  runInContext(`delete globalThis.Intl; Date.now = () => ${now}`, program);
   runInContext(await readFile(join(folder, 'prerender.js'), 'utf8'), program);
   program.prerender(opening, { innerWidth: 1280, innerHeight: 800, navigator: { platform: 'Linux x86_64' } });
   await new Promise((done) => setImmediate(done));
   const { body } = JSON.parse(program.prerendered()) as { body: string };
 
   page = await browser.newPage({ viewport: { width: 1280, height: 800 } });
+  await page.clock.setFixedTime(now);
   const said: string[] = [];
   page.on('console', (message) => said.push(message.text()));
   page.on('pageerror', (error) => errors.push(String(error)));
