@@ -59,6 +59,7 @@ func (e *Engine) settle(st *state, s *session) bool {
 	waited, counted := r.Waits, r.Outbox
 	r.Waits, r.Outbox = s.waits() && !r.SignedOut, s.outboxCounts()
 	if !r.Waits {
+		s.refused()                                      // whoever notices it otherwise may come too late
 		e.closeBehind(st, s)                             // from here on the record is what counts
 		if !r.SignedOut && s.outbox.Snapshot().Waits() { // typed at the last moment
 			r.Waits = true
