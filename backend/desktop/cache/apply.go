@@ -104,10 +104,10 @@ func (c *Cache) PutRowsOf(ctx context.Context, era int64, rows []Row) (Applied, 
 }
 
 // PutAnswer is PutRowsOf for what a command has made, with the version that the
-// answer gives. A command that was judged before is answered with what
-// was true then: what the log has told of since, or the bootstrap under way
-// tells of, comes from there alone, or is gone. An answer that another log must
-// have given, before anybody said that there is another, is refused with
+// answer gives. A command that was judged before is answered with what was true
+// then: what the log has told of since, or the bootstrap under way tells of,
+// comes from there alone, or is gone. An answer that another log must have
+// given, before anybody said that there is another, is refused with
 // CodeConflict.
 func (c *Cache) PutAnswer(ctx context.Context, era int64, r Row) (Applied, error) {
 	return c.change(ctx, "put answer", func(t *tx) error {

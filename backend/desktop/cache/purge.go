@@ -322,8 +322,7 @@ func (t *tx) sweep(b Bootstrap) error {
 // forgottenMessages are those of the log before that the one which is loaded
 // does not have: newer than the oldest it gave of their conversation, or than
 // its newest number.
-const forgottenMessages = `with named as (
-		select key >> 24 as conversation, min(key & 16777215) as lo from message where mark >= ?1 group by 1)
+const forgottenMessages = withNamed + `
 	select m.key from message m
 		left join conversation c on c.n = m.key >> 24
 		left join named on named.conversation = c.n

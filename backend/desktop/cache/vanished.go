@@ -61,8 +61,12 @@ const vanishedOwn = `select 'draft', c.id, d.data from draft d join conversation
 		and not exists (select 1 from message m where m.id = s.id) and not exists (select 1 from displaced d where d.id = s.id)
 	order by 1, 2`
 
-const vanishedMessages = `with named as (
-		select key >> 24 as conversation, min(key & 16777215) as lo from message where mark >= ?1 group by 1),
+// withNamed begins a query with the oldest number that the bootstrap under way
+// has named, or given since, of each conversation.
+const withNamed = `with named as (
+		select key >> 24 as conversation, min(key & 16777215) as lo from message where mark >= ?1 group by 1)`
+
+const vanishedMessages = withNamed + `,
 	since as (select iif(?2 > 0, ?2, coalesce(min(last_at), 0)) as at from conversation where shown = 1 and mark >= ?1)
 	select m.data from message m
 		join conversation c on c.n = m.key >> 24
@@ -99,8 +103,7 @@ func (c *Cache) Doubtful(ctx context.Context) ([]chat.ConversationID, error) {
 	if !st.replacing() {
 		return nil, nil
 	}
-	return list(ctx, c, "read what is doubtful", `with named as (
-			select key >> 24 as conversation, min(key & 16777215) as lo from message where mark >= ?1 group by 1),
+	return list(ctx, c, "read what is doubtful", withNamed+`,
 		old as (select m.key >> 24 as conversation, min(m.key & 16777215) as lo from message m
 			where m.mark < ?1 and m.key >> 24 in (select conversation from doubtful) group by 1)
 		select c.id from doubtful d

@@ -190,15 +190,7 @@ func (o *Outbox) Snapshot() *Snapshot { return o.view.Load() }
 // Add puts an entry at the end of its conversation; it is on disk on return.
 func (o *Outbox) Add(e Entry, clearDraft bool) error {
 	reply := make(chan error, 1)
-	if !o.post(addOp{e, clearDraft, reply}) {
-		return errClosed
-	}
-	select {
-	case err := <-reply:
-		return err
-	case <-o.done:
-		return errClosed
-	}
+	return o.ask(addOp{e, clearDraft, reply}, reply)
 }
 
 // Resend puts what build makes of a refused entry in its place.
@@ -212,6 +204,19 @@ func (o *Outbox) Resend(id chat.CommandID, build func(Entry) (Entry, error)) (En
 func (o *Outbox) Drop(id chat.CommandID) (Entry, error) {
 	reply := make(chan resent, 1)
 	return o.await(dropOp{id, reply}, reply)
+}
+
+// ask posts what is answered with nothing but an error.
+func (o *Outbox) ask(x op, reply chan error) error {
+	if !o.post(x) {
+		return errClosed
+	}
+	select {
+	case err := <-reply:
+		return err
+	case <-o.done:
+		return errClosed
+	}
 }
 
 func (o *Outbox) await(x op, reply chan resent) (Entry, error) {
@@ -230,30 +235,14 @@ func (o *Outbox) await(x op, reply chan resent) (Entry, error) {
 // drops other entries; on disk on return.
 func (o *Outbox) Refuse(which func(Entry) bool, p *protocol.Problem) error {
 	reply := make(chan error, 1)
-	if !o.post(refuseOp{which, p, reply}) {
-		return errClosed
-	}
-	select {
-	case err := <-reply:
-		return err
-	case <-o.done:
-		return errClosed
-	}
+	return o.ask(refuseOp{which, p, reply}, reply)
 }
 
 // Unsee notes that of what authors had in view in some conversations only what
 // is numbered up to there is what it was; on disk on return.
 func (o *Outbox) Unsee(upto map[chat.ConversationID]int64) error {
 	reply := make(chan error, 1)
-	if !o.post(unseeOp{upto, reply}) {
-		return errClosed
-	}
-	select {
-	case err := <-reply:
-		return err
-	case <-o.done:
-		return errClosed
-	}
+	return o.ask(unseeOp{upto, reply}, reply)
 }
 
 func (o *Outbox) unsee(ctx context.Context, q *Queue, now Instant, upto map[chat.ConversationID]int64) error {

@@ -369,18 +369,25 @@ func (a *stream) thread(t thread, next string) error {
 
 // drafts sends the member's own drafts written after ver.
 func (a *stream) drafts(ver int64) error {
-	var list []Row
-	err := a.r.each("draft", `select d.conversation_id, d.ver, c.brand_id, d.data from draft d
+	return a.own(chat.EntityDraft, stageDrafts, `select d.conversation_id, d.conversation_id, d.ver, c.brand_id, d.data from draft d
 		join conversation c on c.workspace_id = d.workspace_id and c.id = d.conversation_id
-		where d.workspace_id = ? and d.member_id = ? and d.ver > ? order by d.ver`, func(rows *sql.Rows) error {
-		row := Row{Kind: chat.EntityDraft}
+		where d.workspace_id = ? and d.member_id = ? and d.ver > ? order by d.ver`, ver)
+}
+
+// own sends what only the member sees and has written after ver, which the query
+// gives: id, conversation, ver, brand and data.
+func (a *stream) own(kind chat.EntityKind, stage, query string, ver int64) error {
+	var list []Row
+	err := a.r.each(string(kind), query, func(rows *sql.Rows) error {
+		row := Row{Kind: kind}
+		var id chat.ID[any]
 		var data []byte
-		if err := rows.Scan(&row.Conversation, &row.Ver, &row.Brand, &data); err != nil {
+		if err := rows.Scan(&id, &row.Conversation, &row.Ver, &row.Brand, &data); err != nil {
 			return err
 		}
-		row.ID, row.Data = row.Conversation.String(), data
+		row.ID, row.Data = id.String(), data
 		if a.view.Sees(row.Brand) {
-			row.Cursor = a.cursor(cursor{stage: stageDrafts, ver: row.Ver})
+			row.Cursor = a.cursor(cursor{stage: stage, ver: row.Ver})
 			list = append(list, row)
 		}
 		return nil

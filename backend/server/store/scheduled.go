@@ -82,25 +82,7 @@ func (tx *Tx) DeleteScheduled(x chat.Scheduled, meta Meta) error {
 
 // scheduled sends what the member has scheduled after ver.
 func (a *stream) scheduled(ver int64) error {
-	var list []Row
-	err := a.r.each("scheduled", `select d.id, d.conversation_id, d.ver, c.brand_id, d.data from scheduled d
+	return a.own(chat.EntityScheduled, stageScheduled, `select d.id, d.conversation_id, d.ver, c.brand_id, d.data from scheduled d
 		join conversation c on c.workspace_id = d.workspace_id and c.id = d.conversation_id
-		where d.workspace_id = ? and d.member_id = ? and d.ver > ? order by d.ver`, func(rows *sql.Rows) error {
-		row := Row{Kind: chat.EntityScheduled}
-		var id chat.MessageID
-		var data []byte
-		if err := rows.Scan(&id, &row.Conversation, &row.Ver, &row.Brand, &data); err != nil {
-			return err
-		}
-		row.ID, row.Data = id.String(), data
-		if a.view.Sees(row.Brand) {
-			row.Cursor = a.cursor(cursor{stage: stageScheduled, ver: row.Ver})
-			list = append(list, row)
-		}
-		return nil
-	}, a.r.ws, a.view.Member.Bytes(), ver)
-	if err != nil {
-		return err
-	}
-	return a.emitAll(list)
+		where d.workspace_id = ? and d.member_id = ? and d.ver > ? order by d.ver`, ver)
 }
