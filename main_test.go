@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 
 	"parley/backend/chat"
 	"parley/backend/desktop"
@@ -62,11 +63,12 @@ func TestOnlyHarmlessLinksOpen(t *testing.T) {
 }
 
 func TestPagesAreStrict(t *testing.T) {
-	h := strict(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	page := fstest.MapFS{"index.html": {Data: []byte("<script>\n1</script><script type=\"module\" src=\"/x.js\"></script>")}}
+	h := strict(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}), page)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/index.html", nil))
 	csp := w.Header().Get("Content-Security-Policy")
-	for _, want := range []string{"default-src 'none'", "script-src 'self';", "object-src 'none'", "base-uri 'none'"} {
+	for _, want := range []string{"default-src 'none'", "script-src 'self' 'sha256-790w0d2loaMp7p0L9hOH7n4lTsaUd+F84cQ3DSjists=';", "object-src 'none'", "base-uri 'none'"} {
 		if !strings.Contains(csp, want) {
 			t.Errorf("the policy lacks %q: %s", want, csp)
 		}
@@ -84,7 +86,7 @@ func TestThePageBringsItsOpening(t *testing.T) {
 		t.Fatal(err)
 	}
 	built, err := fs.ReadFile(assets, "index.html")
-	if err != nil || !bytes.Contains(built, unanswered) || !bytes.Contains(built, undrawn) {
+	if err != nil || !bytes.Contains(built, unanswered) || !bytes.Contains(built, undrawn) || !bytes.Contains(built, unthemed) {
 		t.Fatalf("the built page has no place for the opening: %v", err)
 	}
 	hangs := make(chan struct{})
@@ -92,7 +94,7 @@ func TestThePageBringsItsOpening(t *testing.T) {
 	name := `</script><script>alert(1)</script>`
 	drawn := func(body string) <-chan prerender.Picture {
 		picture := make(chan prerender.Picture, 1)
-		picture <- prerender.Picture{Body: body, Fonts: []string{"/assets/a.woff2"}}
+		picture <- prerender.Picture{Body: body, Fonts: []string{"/assets/a.woff2"}, Theme: "dark"}
 		return picture
 	}
 	read := func(o desktop.Opening) func() (opened, error) {
@@ -121,7 +123,7 @@ func TestThePageBringsItsOpening(t *testing.T) {
 		if !strings.Contains(page, test.want) || strings.Contains(page, name) || !strings.HasPrefix(w.Header().Get("Content-Type"), "text/html") {
 			t.Errorf("%s: %s %v", what, page, w.Header())
 		}
-		if what == "drawn" && !strings.Contains(page, `<div id="app" inert><p>Inbox</p></div>`) {
+		if what == "drawn" && !(strings.Contains(page, `<div id="app" inert><p>Inbox</p></div>`) && strings.Contains(page, `data-theme="dark"`)) {
 			t.Errorf("the picture is not in the page: %s", page)
 		}
 		if !strings.HasPrefix(page, "<!doctype html>") || !strings.Contains(page, "</html>") {

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +12,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"net/http"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -21,12 +24,22 @@ import (
 )
 
 // policy is what the window's page may do: run our scripts, talk to the
-// program it came from, show what it was given, and nothing else.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; font-src 'self' data:; " +
+// program it came from, show what it was given, and nothing else. The scripts
+// that stand in the page are named by their hashes.
+const policy = "default-src 'none'; script-src 'self'%s; style-src 'self' 'unsafe-inline'; font-src 'self' data:; " +
 	"img-src 'self' data: blob:; media-src 'self' blob:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'"
 
+var inlineScript = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
+
 // strict sets the policy on everything but files, which have a stricter one.
-func strict(next http.Handler) http.Handler {
+func strict(next http.Handler, assets fs.FS) http.Handler {
+	page, _ := fs.ReadFile(assets, "index.html") // who asks for a page that is missing is told
+	hashes := ""
+	for _, script := range inlineScript.FindAllSubmatch(page, -1) {
+		sum := sha256.Sum256(script[1])
+		hashes += " 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	policy := fmt.Sprintf(policy, hashes)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !strings.HasPrefix(r.URL.Path, "/files/") {
 			h := w.Header()
@@ -54,6 +67,7 @@ var (
 	undrawn    = []byte(`<div id="app"></div>`)
 	unanswered = []byte(`<script type="application/json" id="opening">null</script>`)
 	headEnd    = []byte(`</head>`)
+	unthemed   = []byte(`data-theme="system"`)
 )
 
 // opened is what the page shows first.
@@ -151,6 +165,9 @@ func withPicture(page []byte, picture prerender.Picture) []byte {
 	if picture.Body == "" {
 		return page
 	}
+	if picture.Theme == "light" || picture.Theme == "dark" {
+		page = bytes.Replace(page, unthemed, []byte(`data-theme="`+picture.Theme+`"`), 1)
+	}
 	page = bytes.Replace(page, undrawn, []byte(`<div id="app" inert>`+picture.Body+`</div>`), 1)
 	for _, font := range picture.Fonts {
 		page = bytes.Replace(page, headEnd, []byte(`<link rel="preload" as="font" crossorigin href="`+font+`">`+string(headEnd)), 1)
@@ -213,7 +230,7 @@ func showPage(ctx context.Context, o options, assets fs.FS, stdout io.Writer, lo
 	ear := &late{}
 	engine := &engines{open: func() (*desktop.Engine, error) { return openEngine(ctx, o, ear, nil, log) }}
 	b, err := bridge.New(bridge.Config{Listen: o.bridge, Token: o.bridgeToken, Log: log,
-		Target: &App{engine: engine.get, retry: engine.retry, shell: pageShell{}}, Assets: strict(http.FileServerFS(assets)), Files: files(engine.get)})
+		Target: &App{engine: engine.get, retry: engine.retry, shell: pageShell{}}, Assets: strict(http.FileServerFS(assets), assets), Files: files(engine.get)})
 	if err != nil {
 		return err
 	}

@@ -81,7 +81,7 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 		WindowStartState: f.start(),
 		BackgroundColour: wailsoptions.NewRGB(250, 250, 250),
 		AssetServer: &assetserver.Options{Assets: assets, Handler: files(engine.get), Middleware: func(next http.Handler) http.Handler {
-			return strict(answered(next, assets, opening))
+			return strict(answered(next, assets, opening), assets)
 		}},
 		Bind:               []any{&App{engine: engine.get, retry: engine.retry, shell: shell}},
 		ErrorFormatter:     formatError,

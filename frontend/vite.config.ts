@@ -8,41 +8,46 @@ const bridge = process.env.PARLEY_BRIDGE ?? 'http://127.0.0.1:7788';
 
 /**
  * The window's script is asked for by start.ts once something is painted; its
- * styles are what is painted with, so they come with the page. A webview that
- * knows "blocking" paints nothing before start.ts has run, which knows the theme.
+ * styles are what is painted with, so they stand in the page itself: asking for
+ * them would be one more way to the program and back before the first picture.
  */
-const paintedFirst: Plugin = {
-  name: 'painted-first',
-  transformIndexHtml: {
-    order: 'post',
-    handler(html, { bundle = {} }) {
-      const styles = new Set<string>();
-      const seen = new Set<string>();
-      const collect = (file: string): void => {
-        const chunk = bundle[file];
-        if (seen.has(file) || chunk?.type !== 'chunk') return;
-        seen.add(file);
-        chunk.imports.forEach(collect); // what it builds on comes before it
-        for (const style of chunk.viteMetadata?.importedCss ?? []) styles.add(style);
-      };
-      for (const chunk of Object.values(bundle)) {
-        if (chunk.type === 'chunk' && chunk.facadeModuleId?.endsWith('/src/main.ts')) collect(chunk.fileName);
-      }
-      return {
-        html: html.replace('<script type="module"', '<script type="module" blocking="render"'),
-        tags: [...styles].map((file) => ({
-          tag: 'link',
-          attrs: { rel: 'stylesheet', crossorigin: true, href: `/${file}` },
-          injectTo: 'head',
-        })),
-      };
+function paintedFirst(): Plugin {
+  let styles = '';
+  return {
+    name: 'painted-first',
+    generateBundle: {
+      order: 'pre',
+      handler(_, bundle) {
+        const files = new Set<string>();
+        const seen = new Set<string>();
+        const collect = (file: string): void => {
+          const chunk = bundle[file];
+          if (seen.has(file) || chunk?.type !== 'chunk') return;
+          seen.add(file);
+          chunk.imports.forEach(collect); // what it builds on comes before it
+          for (const style of chunk.viteMetadata?.importedCss ?? []) files.add(style);
+        };
+        for (const chunk of Object.values(bundle)) {
+          if (chunk.type === 'chunk' && chunk.facadeModuleId?.endsWith('/src/main.ts')) collect(chunk.fileName);
+        }
+        styles = [...files].map((file) => (bundle[file]?.type === 'asset' ? String(bundle[file].source) : '')).join('');
+        for (const file of files) {
+          // Else whatever is loaded later would bring them a second time.
+          for (const chunk of Object.values(bundle)) if (chunk.type === 'chunk') chunk.viteMetadata?.importedCss.delete(file);
+          delete bundle[file];
+        }
+      },
     },
-  },
-};
+    transformIndexHtml: {
+      order: 'post',
+      handler: () => (styles ? [{ tag: 'style', children: styles, injectTo: 'head' }] : []),
+    },
+  };
+}
 
 export default defineConfig(({ mode }) => ({
   // State classes are tested as they run in the window, not as on a server.
-  plugins: [svelte(mode === 'test' ? { dynamicCompileOptions: () => ({ generate: 'client' }) } : {}), paintedFirst],
+  plugins: [svelte(mode === 'test' ? { dynamicCompileOptions: () => ({ generate: 'client' }) } : {}), paintedFirst()],
   resolve: {
     ...(mode === 'test' ? { conditions: ['browser'] } : {}),
     // The Icon that lucide's icons import is ours; only they import it by this name.

@@ -10,7 +10,7 @@ import (
 // Drafts gives the member's drafts as the server has them, by conversation;
 // emptied ones, and those that cannot be opened now, are not among them.
 func (c *Cache) Drafts(ctx context.Context) (map[chat.ConversationID]json.RawMessage, error) {
-	all, err := list(ctx, c, "read drafts", "select 'draft', c.id, d.data from draft d join conversation c on c.n = d.conversation where d.filled"+c.seen("c.brand"), nil, scanOwn)
+	all, err := list(ctx, c, "read drafts", "select 'draft', c.id, d.data from draft d cross join conversation c on c.n = d.conversation where d.filled"+c.seen("c.brand"), nil, scanOwn)
 	if err != nil {
 		return nil, err
 	}

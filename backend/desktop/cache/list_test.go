@@ -187,6 +187,19 @@ func TestNoListScansOrSorts(t *testing.T) {
 	checkPlan(t, db, "count_unread", fmt.Sprintf(countQuery, ""))
 }
 
+// TestWhatAMemberWroteIsNotLookedForInEveryConversation reads the plan of what
+// every start asks, before anything is painted.
+func TestWhatAMemberWroteIsNotLookedForInEveryConversation(t *testing.T) {
+	c, _, _ := filled(t)
+	rows, err := readOnly(t, c).Query("explain query plan " + ownRows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if plan := strings.Join(printRows(t, rows), "\n"); strings.Contains(plan, "SCAN c") || !strings.Contains(plan, "SEARCH c USING INTEGER PRIMARY KEY") {
+		t.Errorf("the plan reads every conversation:\n%s", plan)
+	}
+}
+
 // readOnly is the cache's file on a connection of the test's own.
 func readOnly(t *testing.T, c *Cache) *sql.DB {
 	t.Helper()

@@ -10,7 +10,7 @@ import (
 // Scheduled gives the member's messages that the server keeps until they are
 // due, and those that it refused then, as far as they can be opened now.
 func (c *Cache) Scheduled(ctx context.Context) ([]json.RawMessage, error) {
-	all, err := list(ctx, c, "read scheduled", "select 'scheduled', s.id, s.data from scheduled s join conversation c on c.n = s.conversation where true"+c.seen("c.brand")+" order by s.id", nil, scanOwn)
+	all, err := list(ctx, c, "read scheduled", "select 'scheduled', s.id, s.data from scheduled s cross join conversation c on c.n = s.conversation where true"+c.seen("c.brand")+" order by s.id", nil, scanOwn)
 	var out []json.RawMessage
 	for _, o := range all {
 		if data, ok := c.openOwn(o.row(), o.stored); ok {

@@ -22,7 +22,7 @@ type Failed struct {
 // Undelivered gives the messages stored since a moment whose delivery has
 // failed, whoever wrote them, oldest first.
 func (c *Cache) Undelivered(ctx context.Context, since chat.Time) ([]json.RawMessage, error) {
-	return list(ctx, c, "read undelivered", `select m.data from message m join conversation c on c.n = m.key >> 24
+	return list(ctx, c, "read undelivered", `select m.data from message m cross join conversation c on c.n = m.key >> 24
 		where m.undelivered_at > 0 and m.undelivered_at >= ?`+c.seen("c.brand")+" order by m.undelivered_at, m.key", []any{int64(since)}, scan1[json.RawMessage])
 }
 

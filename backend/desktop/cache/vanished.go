@@ -56,7 +56,7 @@ func (c *Cache) Vanished(ctx context.Context) (Vanished, error) {
 	return v, err
 }
 
-const vanishedOwn = `select 'draft', c.id, d.data from draft d join conversation c on c.n = d.conversation where d.mark < ?1 and d.filled
+const vanishedOwn = `select 'draft', c.id, d.data from draft d cross join conversation c on c.n = d.conversation where d.mark < ?1 and d.filled
 	union all select 'scheduled', s.id, s.data from scheduled s where s.mark < ?1
 		and not exists (select 1 from message m where m.id = s.id) and not exists (select 1 from displaced d where d.id = s.id)
 	order by 1, 2`

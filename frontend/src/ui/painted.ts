@@ -9,6 +9,20 @@ export function painted(): Promise<void> {
   });
 }
 
+/** How long the program gets to show what the page has painted, ms: script that ran at once would be in its way. */
+const shown = 30;
+
+/**
+ * Resolves when the page's first picture is on the screen. Nothing is asked of
+ * the frame it is painted in, for the reason that frameLater names.
+ */
+export function pictured(): Promise<void> {
+  return new Promise((done) => {
+    setTimeout(done, unseen);
+    new PerformanceObserver(() => setTimeout(done, shown)).observe({ type: 'paint', buffered: true });
+  });
+}
+
 /** When the panels beside a chat follow it, ms after it was opened: one after the other, each in a frame of its own. */
 export const turns = { list: 25, card: 70 };
 
