@@ -63,7 +63,7 @@ type Undelivered struct {
 	Conversation string `json:"conversation"`
 	Message      string `json:"message"`
 	Label        string `json:"label"`  // of the customer; empty when not known here
-	Code         string `json:"code"`   // of the problem; "undelivered": the channel could not deliver it
+	Code         string `json:"code"`   // of the problem; "undelivered": the channel could not deliver it; "unconfirmed": it still waits to go out
 	Reason       string `json:"reason"` // a sentence, or what the channel said
 }
 

@@ -88,6 +88,7 @@ func (s *session) connected(client *protocol.Client) {
 func (s *session) tryNow() {
 	if n := s.net.Load(); n != nil {
 		n.wake()
+		s.outbox.Wake()
 		return
 	}
 	select {

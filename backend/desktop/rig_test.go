@@ -23,6 +23,7 @@ type judge struct {
 	mu      sync.Mutex
 	seen    []chat.Command
 	problem *protocol.Problem // of every command
+	away    bool              // it answers nothing
 }
 
 func newJudge(t *testing.T) *judge {
@@ -37,6 +38,13 @@ func (j *judge) refuse(p *protocol.Problem) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	j.problem = p
+}
+
+// leave lets it answer nothing until it comes back.
+func (j *judge) leave(away bool) {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.away = away
 }
 
 // commands gives the commands of a kind.
@@ -55,12 +63,12 @@ func (j *judge) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set(protocol.VersionHeader, protocol.Version)
 	w.Header().Set("Content-Type", "application/json")
 	var in protocol.Commands
-	if r.URL.Path != "/v1/commands" || json.NewDecoder(r.Body).Decode(&in) != nil {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if r.URL.Path != "/v1/commands" || j.away || json.NewDecoder(r.Body).Decode(&in) != nil {
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
 	var out protocol.Results
 	for _, c := range in.Commands {
 		j.seen = append(j.seen, c)

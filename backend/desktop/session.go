@@ -55,6 +55,10 @@ type session struct {
 	locked  atomic.Bool           // the keychain has not given the key to what was not sent
 	lost    atomic.Int64          // texts whose key is lost
 
+	looking stdsync.Mutex
+	looks   map[chat.CommandID]int                  // how often a text was seen waiting
+	late    atomic.Pointer[map[chat.CommandID]bool] // those that were too often; see unconfirmed.go
+
 	begun     time.Time
 	lookAfter chan struct{} // the limits have changed
 	worked    atomic.Int64  // when the agent last opened a chat or typed, monotonic
@@ -71,7 +75,7 @@ func (e *Engine) openSession(r record) (*session, error) {
 		return nil, fmt.Errorf("open account: %w", err)
 	}
 	s := &session{e: e, account: r, me: r.Member, local: local, retry: make(chan struct{}, 1), recount: make(chan struct{}, 1), missing: make(chan struct{}, 1),
-		begun: time.Now(), lookAfter: make(chan struct{}, 1), openedAt: map[chat.ConversationID]chat.Time{}}
+		begun: time.Now(), lookAfter: make(chan struct{}, 1), openedAt: map[chat.ConversationID]chat.Time{}, looks: map[chat.CommandID]int{}}
 	s.ctx, s.cancel = context.WithCancel(e.ctx)
 	if s.cache, err = cache.Open(dir, cache.Options{Log: e.log, Disk: e.opt.Disk, Keys: local, OnDamage: func(error) { s.post(damaged{s}) },
 		// What a search on the screen has left out is there now.
@@ -100,6 +104,7 @@ func (e *Engine) openSession(r record) (*session, error) {
 	s.spawn(s.count)
 	s.spawn(s.findMissing)
 	s.spawn(s.care)
+	s.spawn(s.watchWaiting)
 	if !r.SignedOut {
 		s.spawn(s.connect)
 		s.spawn(s.watchNetwork)

@@ -67,7 +67,7 @@ func (s *session) listedFrom(m chat.Message, told map[string]chat.Time) chat.Tim
 func (s *session) refused() { s.tellFailed(nil) }
 
 // tellFailed raises what has not gone out and was not told yet: what waits
-// refused on this device, and what came to pass since this device tells, or was
+// refused on this device, or waits for too long, and what came to pass since this device tells, or was
 // seen to fail.
 func (s *session) tellFailed(failed []cache.Failed) {
 	s.telling.Lock()
@@ -94,6 +94,10 @@ func (s *session) tellFailed(failed []cache.Failed) {
 		}
 		for _, entry := range due {
 			tell(entry.ID, func() { s.undelivered(entry, entry.Problem.Code, entry.Problem.Detail) })
+		}
+		late := s.unconfirmedTexts()
+		for _, w := range late {
+			tell(unconfirmedPrefix+w.ID.String(), func() { s.undelivered(entryOf(w), codeUnconfirmed, unconfirmedReason) })
 		}
 		over := s.noLongerFailed(told, l, refused)
 		if len(now)+len(over) == 0 {
@@ -135,6 +139,13 @@ func (s *session) noLongerFailed(told map[string]chat.Time, l *later, refused []
 		}
 		if id, err := chat.ParseID[chat.Command](entry); err == nil { // of the outbox
 			waits := slices.ContainsFunc(refused, func(w outbox.Entry) bool { return w.ID == id })
+			if !waits && !s.locked.Load() {
+				over = append(over, entry)
+			}
+			continue
+		}
+		if text, ok := strings.CutPrefix(entry, unconfirmedPrefix); ok {
+			waits := slices.ContainsFunc(s.outbox.Snapshot().Waiting(s.e.now()), func(w outbox.Entry) bool { return w.ID.String() == text })
 			if !waits && !s.locked.Load() {
 				over = append(over, entry)
 			}

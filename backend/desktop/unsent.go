@@ -15,9 +15,10 @@ import (
 // draftPrefix stands before the conversation in the id of a kept draft.
 const draftPrefix = "draft:"
 
-// Unsent gives every text and every change of a contact that was refused, every message whose
-// delivery failed in the last days, and every text and draft whose conversation
-// cannot be opened here any more, oldest first. Nothing that somebody has typed
+// Unsent gives every text and every change of a contact that was refused, every
+// text that has waited for too long, every message whose delivery failed in the
+// last days, and every text and draft whose conversation cannot be opened here
+// any more, oldest first. Nothing that somebody has typed
 // is out of reach.
 func (e *Engine) Unsent() ([]UnsentEntry, error) {
 	ctx, cancel := e.reading()
@@ -34,6 +35,10 @@ func (s *session) counts(ctx context.Context) (OutboxCounts, error) {
 	out := OutboxCounts{Queued: s.outbox.Snapshot().Queued}
 	all, err := s.unsent(ctx)
 	for _, x := range all {
+		if x.Unconfirmed {
+			out.Unconfirmed++
+			continue
+		}
 		_, kept := elsewhere(x.ID, scheduledPrefix)
 		_, undelivered := elsewhere(x.ID, undeliveredPrefix)
 		if kept || undelivered {
@@ -59,10 +64,11 @@ func (s *session) unsent(ctx context.Context) ([]UnsentEntry, error) {
 		}
 		for _, w := range waiting.Of(c) {
 			// One that is on its way stands in its thread, if there is one.
-			if w.Text() && (w.Problem != nil || loaded && !reachable) {
+			gone, late := loaded && !reachable, s.unconfirmed(w)
+			if w.Text() && (w.Problem != nil || gone || late) {
 				x := entryAmong(waiting.Of(c), w)
 				x.Problem = s.withWords(ctx, x.Problem, reachable)
-				out = append(out, UnsentEntry{x, label, reachable})
+				out = append(out, UnsentEntry{OutboxEntry: x, Label: label, Reachable: reachable, Unconfirmed: late && !gone})
 			}
 		}
 	}
@@ -89,7 +95,7 @@ func (s *session) unsent(ctx context.Context) ([]UnsentEntry, error) {
 		if err != nil {
 			return nil, s.fault(err)
 		}
-		out = append(out, UnsentEntry{x, label, reachable})
+		out = append(out, UnsentEntry{OutboxEntry: x, Label: label, Reachable: reachable})
 	}
 	for _, c := range waiting.Contacts() {
 		for _, w := range waiting.OfContact(c) {

@@ -74,10 +74,10 @@ func TestTextOutlivesTheAccessToItsChat(t *testing.T) {
 		got[u.Text] = u
 	}
 	for text, want := range map[string]UnsentEntry{
-		"to a chat that stays": {OutboxEntry{Kind: protocol.MessageSend}, "Zoë Fischer", true},
-		"to a chat that goes":  {OutboxEntry{Kind: protocol.MessageSend}, "", false},
-		"half a sen":           {OutboxEntry{Kind: KindDraft, ID: "draft:" + typed.String(), Comment: true}, "", false},
-		"typed on the laptop":  {OutboxEntry{Kind: KindDraft, ID: "draft:" + elsewhere.String()}, "", false},
+		"to a chat that stays": {OutboxEntry: OutboxEntry{Kind: protocol.MessageSend}, Label: "Zoë Fischer", Reachable: true},
+		"to a chat that goes":  {OutboxEntry: OutboxEntry{Kind: protocol.MessageSend}},
+		"half a sen":           {OutboxEntry: OutboxEntry{Kind: KindDraft, ID: "draft:" + typed.String(), Comment: true}},
+		"typed on the laptop":  {OutboxEntry: OutboxEntry{Kind: KindDraft, ID: "draft:" + elsewhere.String()}},
 	} {
 		u := got[text]
 		if u.Kind != want.Kind || u.Label != want.Label || u.Reachable != want.Reachable || u.Comment != want.Comment || u.State != "refused" ||

@@ -93,6 +93,8 @@ type OutboxCounts struct {
 	Queued  int `json:"queued"`
 	Refused int `json:"refused"` // what this device keeps and waits for its author: texts, changes, drafts
 	Failed  int `json:"failed"`  // on the server: refused when due, or not delivered
+	// Unconfirmed are those of Queued that have waited for too long; Unsent lists them too.
+	Unconfirmed int `json:"unconfirmed"`
 }
 
 // Counts are the unread conversations of each brand and each quick list.
@@ -197,6 +199,8 @@ type UnsentEntry struct {
 	OutboxEntry
 	Label     string `json:"label"`     // of the customer; empty when that is no longer known here
 	Reachable bool   `json:"reachable"` // the conversation can still be opened
+	// Unconfirmed: it has waited for ten minutes or more, and goes out by itself.
+	Unconfirmed bool `json:"unconfirmed"`
 }
 
 // KindDraft is the kind of an UnsentEntry that was never sent off.

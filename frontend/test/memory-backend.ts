@@ -27,6 +27,8 @@ export class MemoryBackend implements Backend {
   readonly pending = new Map<string, OutboxEntry[]>();
   /** Refused texts and drafts whose chat is gone. */
   orphans: UnsentEntry[] = [];
+  /** Which of the pending have waited for long. */
+  readonly late = new Set<string>();
   /** Every call's name and arguments, for tests. */
   readonly calls: [string, ...unknown[]][] = [];
   /** When set, every call fails with it. */
@@ -54,7 +56,7 @@ export class MemoryBackend implements Backend {
       const refused = entries.filter((entry) => entry.state === 'refused').length;
       const scheduled = entries.filter((entry) => entry.state === 'scheduled').length;
       const failed = this.orphans.filter((entry) => entry.state === 'undelivered').length;
-      const outbox = { queued: entries.length - refused - scheduled, refused: refused + this.orphans.length - failed, failed };
+      const outbox = { queued: entries.length - refused - scheduled, refused: refused + this.orphans.length - failed, failed, unconfirmed: this.late.size };
       return { ...this.world.state, outbox };
     });
 
@@ -213,8 +215,8 @@ export class MemoryBackend implements Backend {
     this.answer(['unsent'], (): UnsentEntry[] => [
       ...[...this.pending.values()]
         .flat()
-        .filter((entry) => entry.state === 'refused')
-        .map((entry) => ({ ...entry, label: this.row(this.find(entry.conversation)).label, reachable: true })),
+        .filter((entry) => entry.state === 'refused' || this.late.has(entry.id))
+        .map((entry) => ({ ...entry, label: this.row(this.find(entry.conversation)).label, reachable: true, unconfirmed: this.late.has(entry.id) })),
       ...this.orphans,
     ]);
 
@@ -285,7 +287,7 @@ export class MemoryBackend implements Backend {
       for (const other of this.world.state.accounts) other.active = false;
       this.world.state.accounts = [
         ...this.world.state.accounts,
-        { id, server: account.server, email: account.email, workspace: account.server, kind: 'remote', active: true, signed_out: false, outbox: { queued: 0, refused: 0, failed: 0 } },
+        { id, server: account.server, email: account.email, workspace: account.server, kind: 'remote', active: true, signed_out: false, outbox: { queued: 0, refused: 0, failed: 0, unconfirmed: 0 } },
       ];
       this.world.state.account = id;
       this.emit('state', {});

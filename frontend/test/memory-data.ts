@@ -197,7 +197,7 @@ export function world(n: number, now: number, seed = 7): World {
     at -= i < 8 ? 7 * 60_000 : Math.floor(roll() * 5_400_000);
   }
 
-  const nothing = { queued: 0, refused: 0, failed: 0 };
+  const nothing = { queued: 0, refused: 0, failed: 0, unconfirmed: 0 };
   const state: AppState = {
     accounts: [
       { id: 'a1', server: 'embedded', email: members[0]?.email ?? '', workspace: 'Northwind', kind: 'embedded', active: true, signed_out: false, outbox: nothing },

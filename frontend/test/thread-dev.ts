@@ -36,7 +36,7 @@ if (one && two) {
 
 if (ask.has('pending')) {
   const orphan = { id: 'draft:gone', message: '', conversation: 'gone', kind: 'draft', comment: false, created_at: iso(Date.now()), attempts: 0 };
-  backend.orphans = [{ ...orphan, text: 'Half a sentence of', state: 'refused', problem: null, label: 'مريم الفاسي', reachable: false }];
+  backend.orphans = [{ ...orphan, text: 'Half a sentence of', state: 'refused', problem: null, label: 'مريم الفاسي', reachable: false, unconfirmed: false }];
 }
 const contact = backend.world.contacts.get(backend.world.conversations.get(third)?.contact ?? '');
 if (contact) contact.name = 'مريم بنت عبد الرحمن الفاسي الطويلة الاسم جدا حتى لا يتسع لها السطر';

@@ -288,7 +288,7 @@ test('an account that cannot be opened leaves the way to the others, and to a se
 
 test('the account menu says beside each account what waits in it', async () => {
   await open((backend) => {
-    for (const account of backend.world.state.accounts) if (!account.active) account.outbox = { queued: 2, refused: 1, failed: 1 };
+    for (const account of backend.world.state.accounts) if (!account.active) account.outbox = { queued: 2, refused: 1, failed: 1, unconfirmed: 0 };
   });
   await rows().first().waitFor();
   await page.getByRole('button', { name: t('rail.account') }).click();
@@ -439,7 +439,7 @@ test('what did not go out is counted, listed with its reason, and sent with one 
       { ...entry, id: 'r1', message: 'm1', text: 'crossed', state: 'refused', problem: { code: 'resolved', by: colleague, at: new Date().toISOString() } },
     ]);
     backend.orphans = [
-      { ...entry, id: 'undelivered:m2', message: 'm2', text: 'lost', state: 'undelivered', problem: { code: 'undelivered', detail: 'No such number.' }, label: 'Lucía', reachable: true },
+      { ...entry, id: 'undelivered:m2', message: 'm2', text: 'lost', state: 'undelivered', problem: { code: 'undelivered', detail: 'No such number.' }, label: 'Lucía', reachable: true, unconfirmed: false },
     ];
   });
   await page.getByRole('status').filter({ hasText: t('sync.refused', { n: 2 }) }).waitFor();
@@ -452,4 +452,19 @@ test('what did not go out is counted, listed with its reason, and sent with one 
   await page.getByText(t('unsent.none')).waitFor();
   const sent = await page.evaluate(() => backend.calls.filter(([name]) => name === 'resend').map((call) => call[1]));
   expect(sent).toEqual(['r1', 'undelivered:m2']);
+});
+
+test('what waits for long is listed apart from what was refused, and tried again with one click', async () => {
+  await open((backend) => {
+    const [id = ''] = backend.world.conversations.keys();
+    const entry = { conversation: id, kind: 'message.send', comment: false, created_at: new Date().toISOString(), attempts: 3, problem: null };
+    backend.pending.set(id, [{ ...entry, id: 'q1', message: 'm1', text: 'on my way', state: 'queued' }]);
+    backend.late.add('q1');
+  });
+  await page.getByRole('button', { name: t('sync.unconfirmed', { n: 1 }) }).click();
+  const list = page.getByRole('list', { name: t('unsent.title') });
+  await list.getByText(t('unsent.unconfirmed')).waitFor();
+  expect(await list.getByRole('button', { name: t('unsent.drop') }).count()).toBe(0);
+  await list.getByRole('button', { name: t('problem.retry') }).click();
+  await expect.poll(() => page.evaluate(() => backend.calls.some(([name]) => name === 'retry'))).toBe(true);
 });

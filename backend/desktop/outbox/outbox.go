@@ -87,6 +87,22 @@ type Snapshot struct {
 // Refused gives the texts and changes of contacts that wait for their author.
 func (s *Snapshot) Refused() []Entry { return s.refused }
 
+// Waiting gives the texts that may go out at a moment, and have not: none that
+// waits for what becomes of a refused one.
+func (s *Snapshot) Waiting(now chat.Time) (texts []Entry) {
+	for _, entries := range s.byConversation {
+		for _, w := range entries {
+			if w.Problem != nil {
+				break
+			}
+			if w.Text() && w.Due <= now {
+				texts = append(texts, w)
+			}
+		}
+	}
+	return texts
+}
+
 // Of gives what waits in a conversation, in order.
 func (s *Snapshot) Of(c chat.ConversationID) []Entry { return s.byConversation[c] }
 

@@ -193,6 +193,7 @@ const shell = {
   'sync.not_loaded': 'not loaded yet',
   'sync.error': 'Not up to date',
   'sync.queued': { one: '{n} message waits to go out', other: '{n} messages wait to go out' },
+  'sync.unconfirmed': { one: '{n} message still waits to go out', other: '{n} messages still wait to go out' },
   'sync.refused': { one: '{n} could not be sent', other: '{n} could not be sent' },
 
   'offline.banner': 'You are offline since {time}.',
@@ -207,11 +208,12 @@ const shell = {
   'signed_out.action': 'Sign in',
 
   'unsent.title': 'Could not send',
-  'unsent.text': 'This has not reached the customer, or was not saved. Nothing of it goes out by itself.',
+  'unsent.text': 'This has not reached the customer, or was not saved. Only what says so goes out by itself.',
   'unsent.none': 'Everything is sent',
   'unsent.none_text': 'Texts that could not be sent would wait for you here.',
   'unsent.draft': 'This draft’s chat is no longer here.',
   'unsent.waiting': 'Still to be sent, to a chat that is no longer here.',
+  'unsent.unconfirmed': 'Not confirmed yet. It is safe on this computer and goes out by itself as soon as it can.',
   'unsent.undelivered': 'The channel could not deliver this message.',
   'unsent.undelivered_because': 'The channel could not deliver this message: {cause}',
   'unsent.comment': 'Comment',

@@ -293,12 +293,14 @@ export interface OutboxEntry {
   then?: string[] | null;
 }
 
-/** A text of this account that was refused or not delivered, or a draft that outlived its chat, waiting for its author. */
+/** A text of this account that was refused, not delivered or not confirmed for long, or a draft that outlived its chat, waiting for its author. */
 export interface UnsentEntry extends OutboxEntry {
   /** What the contact is called. */
   label: string;
   /** The chat can still be opened. */
   reachable: boolean;
+  /** It has waited for ten minutes or more, and goes out by itself. */
+  unconfirmed: boolean;
 }
 
 /** A workspace this program is signed in to. */
@@ -319,6 +321,8 @@ export interface Outbox {
   queued: number;
   refused: number;
   failed: number;
+  /** Those of the queued that have waited for ten minutes or more. */
+  unconfirmed: number;
 }
 
 export type ConnectionStatus = 'connecting' | 'live' | 'catching_up' | 'offline' | 'signed_out' | 'error';

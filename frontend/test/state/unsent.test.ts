@@ -7,7 +7,7 @@ import { MemoryBackend } from '../memory-backend';
 
 const orphan: UnsentEntry = {
   id: 'draft:gone', message: '', conversation: 'gone', kind: 'draft', text: 'half a sentence', comment: false,
-  state: 'refused', problem: null, created_at: '2026-03-04T12:00:00Z', attempts: 0, label: 'Lucía', reachable: false,
+  state: 'refused', problem: null, created_at: '2026-03-04T12:00:00Z', attempts: 0, label: 'Lucía', reachable: false, unconfirmed: false,
 };
 
 test('every refused text is listed, follows what changes, and goes only when dropped', async () => {
@@ -43,7 +43,7 @@ test('a failed delivery goes out again with one call', async () => {
   backend.orphans = [{ ...orphan, id: 'undelivered:m', kind: 'message.send', state: 'undelivered', problem: { code: 'undelivered', detail: 'No such number.' }, reachable: true }];
   const app = new App(backend);
   await app.start();
-  expect(app.state?.outbox).toEqual({ queued: 0, refused: 0, failed: 1 });
+  expect(app.state?.outbox).toEqual({ queued: 0, refused: 0, failed: 1, unconfirmed: 0 });
   const unsent = new Unsent(backend);
   await unsent.read();
   const [entry] = unsent.entries ?? [];
@@ -61,7 +61,7 @@ test('rows tell what is refused from what is on its way', async () => {
   Object.assign(backend.pending.get(id)?.[0] ?? {}, { state: 'refused' });
   const app = new App(backend);
   await app.start();
-  expect(app.state?.outbox).toEqual({ queued: 1, refused: 1, failed: 0 });
+  expect(app.state?.outbox).toEqual({ queued: 1, refused: 1, failed: 0, unconfirmed: 0 });
   const row = (await backend.list({ brand: '', quick: 'all', search: '', oldest: false, cursor: '', limit: 50 })).rows.find((r) => r.conversation.id === id);
   expect([row?.pending, row?.refused]).toEqual([1, 1]);
 });
