@@ -26,6 +26,7 @@ type App struct {
 // shell is what the surroundings of the window can do.
 type shell interface {
 	shown()
+	themed(dark bool)
 	openLink(url string) error
 	copy(text string) error
 	saveFile(name string) (path string, err error) // "" when the person thought better of it
@@ -96,6 +97,9 @@ func (a *App) UpdateContact(contact string, f desktop.ContactFields) error {
 // Shown says that the window can be seen.
 func (a *App) Shown() { a.shell.shown() }
 
+// Themed says whether the window is dark.
+func (a *App) Themed(dark bool) { a.shell.themed(dark) }
+
 // OpenLink opens an address outside. What a customer wrote must not start
 // programs: only the web and mail.
 func (a *App) OpenLink(link string) error {
@@ -120,11 +124,14 @@ func (a *App) SaveFile(sha256, name string) error {
 
 // windowShell is the native window. Its context exists once Wails has started.
 type windowShell struct {
-	ctx  context.Context
-	seen func() // called when the window can be seen
+	ctx    context.Context
+	seen   func() // called when the window can be seen
+	darken func(dark bool)
 }
 
 func (s *windowShell) shown() { s.seen() }
+
+func (s *windowShell) themed(dark bool) { s.darken(dark) }
 
 func (s *windowShell) openLink(url string) error {
 	runtime.BrowserOpenURL(s.ctx, url)
@@ -145,6 +152,7 @@ func (s *windowShell) saveFile(name string) (string, error) {
 type pageShell struct{}
 
 func (pageShell) shown()                {}
+func (pageShell) themed(bool)           {}
 func (pageShell) openLink(string) error { return nil }
 func (pageShell) copy(string) error     { return nil }
 

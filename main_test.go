@@ -315,6 +315,15 @@ func TestTheWindowComesBackWhereItCanBeSeen(t *testing.T) {
 	}
 }
 
+func TestTheWindowIsEmptyInItsOwnColours(t *testing.T) {
+	data := t.TempDir()
+	light := readFrame(data).background()
+	writeFrame(data, frame{Width: 1440, Height: 900, Dark: true}, slog.New(slog.DiscardHandler))
+	if dark := readFrame(data).background(); light.R < 200 || dark.R > 50 {
+		t.Fatalf("light is %+v, dark is %+v", light, dark)
+	}
+}
+
 func TestErrorsHaveCodeAndSentence(t *testing.T) {
 	got, ok := formatError(chat.Errorf(chat.CodeClosed, "It has ended.")).(map[string]string)
 	if !ok || got["code"] != "closed" || got["message"] != "It has ended." {

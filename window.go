@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/wailsapp/wails/v2"
@@ -70,6 +71,19 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 		// Only now somebody listens in the page: what is told before would be lost, and is read anew instead.
 		ear.listen(func(name string, payload any) { runtime.EventsEmit(shell.ctx, name, payload) })
 	})
+	var dark atomic.Bool
+	dark.Store(f.Dark)
+	shell.darken = func(now bool) {
+		if dark.Swap(now) == now {
+			return
+		}
+		c := frame{Dark: now}.background()
+		runtime.WindowSetBackgroundColour(shell.ctx, c.R, c.G, c.B, c.A)
+		if kept := readFrame(o.data); kept.placed { // else it is not known where the window is
+			kept.Dark = now
+			writeFrame(o.data, kept, log)
+		}
+	}
 	policy := linux.WebviewGpuPolicyOnDemand
 	if !gpu {
 		policy = linux.WebviewGpuPolicyNever
@@ -79,7 +93,7 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 	err := wails.Run(&wailsoptions.App{
 		Title: "Parley", Width: f.Width, Height: f.Height, MinWidth: minWidth, MinHeight: minHeight,
 		WindowStartState: f.start(),
-		BackgroundColour: wailsoptions.NewRGB(250, 250, 250),
+		BackgroundColour: f.background(),
 		AssetServer: &assetserver.Options{Assets: assets, Handler: files(engine.get), Middleware: func(next http.Handler) http.Handler {
 			return strict(answered(next, assets, opening), assets)
 		}},
@@ -101,7 +115,7 @@ func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *
 			context.AfterFunc(ctx, func() { runtime.Quit(wctx) }) // a signal closes the window like a click
 		},
 		OnBeforeClose: func(wctx context.Context) bool {
-			keepFrame(wctx, o.data, log)
+			keepFrame(wctx, o.data, dark.Load(), log)
 			return parting.stays(ctx)
 		},
 		OnShutdown: func(context.Context) { ear.to.Store(nil) },
@@ -143,6 +157,8 @@ type frame struct {
 	Maximised bool `json:"maximised"`
 	// Full is how large it is when it is maximised; zero if it never was.
 	Full size `json:"full,omitzero"`
+	// Dark is what the window was last: before the page is painted, it is seen empty.
+	Dark bool `json:"dark,omitempty"`
 	// Screens are those there were, in the order of the system: it says how
 	// large they are, and not where they stand.
 	Screens []size `json:"screens,omitempty"`
@@ -185,6 +201,15 @@ func (f frame) start() wailsoptions.WindowStartState {
 	return wailsoptions.Normal
 }
 
+// background is the colour of the window before the page is painted: that of
+// its list, which the tokens name --bg-list.
+func (f frame) background() *wailsoptions.RGBA {
+	if f.Dark {
+		return wailsoptions.NewRGB(19, 23, 22)
+	}
+	return wailsoptions.NewRGB(248, 248, 247)
+}
+
 // page is how large the page in the window will be; zero if that is not known.
 func (f frame) page() prerender.View {
 	if f.Maximised {
@@ -220,11 +245,12 @@ func (f frame) visible(now []size) bool {
 
 // keepFrame remembers where the window is. Of a maximised one the size before
 // is kept, so that it has somewhere to go back to.
-func keepFrame(ctx context.Context, data string, log *slog.Logger) {
+func keepFrame(ctx context.Context, data string, dark bool, log *slog.Logger) {
 	if runtime.WindowIsMinimised(ctx) {
 		return
 	}
 	f := readFrame(data)
+	f.Dark = dark
 	f.Maximised = runtime.WindowIsMaximised(ctx)
 	if f.Maximised {
 		f.Full.Width, f.Full.Height = runtime.WindowGetSize(ctx)
@@ -233,6 +259,10 @@ func keepFrame(ctx context.Context, data string, log *slog.Logger) {
 		f.X, f.Y = runtime.WindowGetPosition(ctx)
 		f.Screens = screens(ctx)
 	}
+	writeFrame(data, f, log)
+}
+
+func writeFrame(data string, f frame, log *slog.Logger) {
 	b, err := json.Marshal(f)
 	if err == nil {
 		err = os.WriteFile(filepath.Join(data, frameFile), b, 0o600)

@@ -134,6 +134,7 @@ export class MemoryBackend implements Backend {
   };
 
   shown = () => Promise.resolve();
+  themed = () => Promise.resolve();
 
   conversation: Backend['conversation'] = (id) =>
     this.answer(['conversation', id], () => {

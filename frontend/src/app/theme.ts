@@ -5,11 +5,13 @@ export function themeOf(stored: unknown): Theme {
   return stored === 'light' || stored === 'dark' ? stored : 'system';
 }
 
-/** Puts a theme on the page; "system" follows the system until the returned function is called. */
-export function followTheme(theme: Theme): () => void {
+/** Puts a theme on the page and tells whether it is dark; "system" follows the system until the returned function is called. */
+export function followTheme(theme: Theme, tell: (dark: boolean) => void = () => undefined): () => void {
   const dark = matchMedia('(prefers-color-scheme: dark)');
   const apply = (): void => {
-    document.documentElement.dataset.theme = theme === 'system' ? (dark.matches ? 'dark' : 'light') : theme;
+    const now = theme === 'system' ? (dark.matches ? 'dark' : 'light') : theme;
+    document.documentElement.dataset.theme = now;
+    tell(now === 'dark');
   };
   apply();
   if (theme !== 'system') return () => undefined;

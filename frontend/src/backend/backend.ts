@@ -26,6 +26,8 @@ export interface Backend {
   opening(rows: number): Promise<Opening>;
   /** The window can be seen: from now on the program may do what takes its time. */
   shown(): Promise<void>;
+  /** Whether the window is dark: the program shows it empty first, the next time. */
+  themed(dark: boolean): Promise<void>;
   state(): Promise<AppState>;
   /** Counts of the quick lists within a brand (empty: all), and unread of every brand. */
   counts(brand: string): Promise<Counts>;

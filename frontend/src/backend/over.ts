@@ -19,6 +19,7 @@ export function backendOver(transport: Transport): Backend {
   return {
     opening: async (rows) => transport.opening?.() ?? (await call<Opening>('Opening', rows)),
     shown: () => call<void>('Shown'),
+    themed: (dark) => call<void>('Themed', dark),
     state: () => call<AppState>('State'),
     counts: (brand) => call<Counts>('Counts', brand),
     list: (query) => call<ListPage>('List', query),
