@@ -45,6 +45,24 @@ func (q *Queue) Following(text chat.CommandID) []Entry {
 	return out
 }
 
+// TakenBackWith gives what was to end the conversation behind an answer that
+// can be taken back: without the answer nobody meant that.
+func (q *Queue) TakenBackWith(text chat.CommandID) (out []Entry) {
+	l, at := q.find(text)
+	if l == nil {
+		return nil
+	}
+	if answer := l.items[at]; answer.Kind != protocol.MessageSend || answer.Problem != nil || !answer.SendAt.IsZero() {
+		return nil
+	}
+	for _, it := range l.items[at+1:] {
+		if it.ends() && it.Problem == nil && !it.Sending && !it.Uncertain {
+			out = append(out, it.Entry)
+		}
+	}
+	return out
+}
+
 // ReleaseFollowing lets go out what was held: its text goes out too.
 func (q *Queue) ReleaseFollowing(id chat.CommandID) (Entry, bool) {
 	l, i := q.find(id)

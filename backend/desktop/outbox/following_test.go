@@ -126,3 +126,45 @@ func seenNow(old Entry) (Entry, error) {
 	old.ID, old.Problem, old.Seen = chat.NewID[chat.Command](), nil, &seen
 	return old, nil
 }
+
+// TestTakingTheAnswerBackTakesBackWhatEndedTheChatWithIt: nobody resolves a
+// chat whose answer they have just taken back.
+func TestTakingTheAnswerBackTakesBackWhatEndedTheChatWithIt(t *testing.T) {
+	for name, test := range map[string]struct {
+		of      func(*Entry)
+		kind    string
+		applied int
+	}{
+		"resolved behind an answer":             {func(*Entry) {}, protocol.ConversationResolve, 0},
+		"released behind an answer":             {func(*Entry) {}, protocol.HandoffRelease, 0},
+		"assigned behind an answer":             {func(*Entry) {}, protocol.ConversationAssign, 1},
+		"resolved behind a comment":             {func(e *Entry) { e.Kind = protocol.CommentAdd }, protocol.ConversationResolve, 1},
+		"resolved with an answer for next week": {func(e *Entry) { e.SendAt = e.CreatedAt.Add(7 * 24 * time.Hour) }, protocol.ConversationResolve, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				d, s := &disk{}, &server{}
+				o := start(t, d, s)
+				defer o.Close()
+				answer := text(conv())
+				answer.CreatedAt = chat.TimeOf(time.Now())
+				answer.Due = answer.CreatedAt.Add(20 * time.Second)
+				test.of(&answer)
+				if err := o.Add(answer, true); err != nil {
+					t.Fatal(err)
+				}
+				if err := o.Add(Entry{ID: chat.NewID[chat.Command](), Conversation: answer.Conversation, Kind: test.kind, CreatedAt: answer.CreatedAt}, false); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := o.Drop(answer.ID); err != nil {
+					t.Fatal(err)
+				}
+				time.Sleep(time.Minute)
+				synctest.Wait()
+				if len(s.applied) != test.applied || len(d.rows) != 0 {
+					t.Fatalf("applied %d, want %d; left %v", len(s.applied), test.applied, d.rows)
+				}
+			})
+		})
+	}
+}

@@ -447,7 +447,7 @@ func (o *Outbox) drop(ctx context.Context, q *Queue, id chat.CommandID) (Entry, 
 	case e.Sending || (e.Problem == nil && e.Uncertain):
 		return Entry{}, chat.Errorf(chat.CodeConflict, "This text may already have been delivered. Parley is finding out.")
 	}
-	following := append(q.Following(id), q.ReadBy(id)...) // first, so that a crash leaves it with its text
+	following := slices.Concat(q.Following(id), q.TakenBackWith(id), q.ReadBy(id)) // first, so that a crash leaves it with its text
 	for _, f := range following {
 		if err := o.cfg.Store.Remove(ctx, f.ID); err != nil {
 			return Entry{}, err
