@@ -50,6 +50,23 @@ func (e *Engine) List(q ListQuery) (ListPage, error) {
 	waiting := s.outbox.Snapshot()
 	page := ListPage{Rows: make([]ListRow, 0, len(got.Rows)), Next: got.Next}
 	shown := map[chat.ConversationID]bool{}
+	s.addRows(ctx, &page, got, want, waiting, shown)
+	// What waits may take a whole page out of a list: the next one is shown then.
+	for next := want; q.Search == "" && len(page.Rows) == 0 && page.Next != ""; page.Next = got.Next {
+		next.Cursor = page.Next
+		if got, err = s.cache.Conversations(ctx, next); err != nil {
+			return ListPage{}, s.fault(err)
+		}
+		s.addRows(ctx, &page, got, want, waiting, shown)
+	}
+	if q.Search == "" {
+		s.addForeseen(ctx, &page, want, waiting, shown)
+	}
+	return page, nil
+}
+
+// addRows puts in the rows of a page that belong into the list with what waits.
+func (s *session) addRows(ctx context.Context, page *ListPage, got cache.ListPage, want cache.ListQuery, waiting *outbox.Snapshot, shown map[chat.ConversationID]bool) {
 	for _, r := range got.Rows {
 		shown[r.ID] = true
 		row, o := s.row(ctx, r, waiting)
@@ -57,10 +74,6 @@ func (e *Engine) List(q ListQuery) (ListPage, error) {
 			page.Rows = append(page.Rows, row)
 		}
 	}
-	if q.Search == "" {
-		s.addForeseen(ctx, &page, got, want, waiting, shown)
-	}
-	return page, nil
 }
 
 // show tells sync which list the window shows.
@@ -141,7 +154,7 @@ func matches(q cache.ListQuery, c chat.Conversation, me chat.MemberID) bool {
 
 // addForeseen puts in the rows that belong into the list only because of what
 // waits, at the place where the page would have them.
-func (s *session) addForeseen(ctx context.Context, page *ListPage, got cache.ListPage, q cache.ListQuery, waiting *outbox.Snapshot, shown map[chat.ConversationID]bool) {
+func (s *session) addForeseen(ctx context.Context, page *ListPage, q cache.ListQuery, waiting *outbox.Snapshot, shown map[chat.ConversationID]bool) {
 	if q.Quick == cache.QuickAll {
 		return
 	}
@@ -171,7 +184,7 @@ func (s *session) addForeseen(ctx context.Context, page *ListPage, got cache.Lis
 		if o == nil || matches(q, o.before, s.me) || !matches(q, o.after, s.me) {
 			continue
 		}
-		afterLast := got.Next != "" && len(page.Rows) > 0 && order(at(row), at(page.Rows[len(page.Rows)-1])) > 0
+		afterLast := page.Next != "" && len(page.Rows) > 0 && order(at(row), at(page.Rows[len(page.Rows)-1])) > 0
 		beforeFirst := q.Cursor != "" && (len(page.Rows) == 0 || order(at(row), at(page.Rows[0])) < 0)
 		if !afterLast && !beforeFirst {
 			page.Rows = append(page.Rows, row)

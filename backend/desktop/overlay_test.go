@@ -2,6 +2,7 @@ package desktop
 
 import (
 	"encoding/json"
+	"slices"
 	"testing"
 
 	"parley/backend/chat"
@@ -189,5 +190,43 @@ func TestARefusedReplyReadsNothing(t *testing.T) {
 	}
 	if waiting := s.outbox.Snapshot().Of(x.id); len(waiting) > 0 || reads() != 1 {
 		t.Errorf("%d commands wait, %d read", len(waiting), reads())
+	}
+}
+
+// TestAPageThatIsResolvedWhileOfflineIsNotTheEndOfTheList: the rows behind it
+// would be out of reach until the line is back.
+func TestAPageThatIsResolvedWhileOfflineIsNotTheEndOfTheList(t *testing.T) {
+	e := openWith(t, t.TempDir(), &lockable{kept: map[string]string{}})
+	join(t, e, nowhere)
+	s, brand := current(t, e), chat.NewID[chat.Brand]()
+	var left []string
+	for range 3 {
+		left = append([]string{cached(t, s, brand).String()}, left...)
+	}
+	for range 5 {
+		if err := e.Resolve(cached(t, s, brand).String()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var got []string
+	q := ListQuery{Quick: string(cache.QuickUnresolved), Limit: 2}
+	for {
+		page, err := e.List(q)
+		if err != nil || len(page.Rows) == 0 && page.Next != "" {
+			t.Fatalf("%+v %v", page, err)
+		}
+		for _, r := range page.Rows {
+			var c chat.Conversation
+			if err := json.Unmarshal(r.Conversation, &c); err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, c.ID.String())
+		}
+		if q.Cursor = page.Next; q.Cursor == "" {
+			break
+		}
+	}
+	if !slices.Equal(got, left) {
+		t.Errorf("the list is %v, want %v", got, left)
 	}
 }
