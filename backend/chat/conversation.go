@@ -265,6 +265,26 @@ func (a Attempt) against() []Message {
 	return nil
 }
 
+// CheckResolve decides whether a member may resolve the conversation: not over
+// what the customer has said since the member looked, nor, where that has waited,
+// over what anybody else has. A nil answer means yes.
+func (c Conversation) CheckResolve(a Attempt) error {
+	if a.Seen == nil || c.Status != StatusOpen {
+		return nil
+	}
+	var newer []Message
+	for _, m := range a.Newer {
+		if m.Kind == MessageKindMessage && m.Number > *a.Seen && (m.Author.Kind == ActorCustomer || a.Late() && !m.Author.IsMember(a.Author)) {
+			newer = append(newer, m)
+		}
+	}
+	if len(newer) == 0 {
+		return nil
+	}
+	return &Error{Code: CodeNewerMessages, Message: "Somebody wrote in this chat before it was resolved, so it stays open. Read it, then resolve it again.",
+		Detail: map[string]any{"messages": newer}}
+}
+
 // Late reports whether the attempt has waited so long that whatever happened
 // since counts against it.
 func (a Attempt) Late() bool { return a.Age > SendGuardAge }

@@ -213,6 +213,33 @@ func TestCheckSend(t *testing.T) {
 	}
 }
 
+func TestCheckResolve(t *testing.T) {
+	seen := int64(1)
+	for name, test := range map[string]struct {
+		by   chat.Actor
+		seen *int64
+		age  time.Duration
+		want chat.Code
+	}{
+		"the customer wrote since":         {cust, &seen, 0, chat.CodeNewerMessages},
+		"nothing is compared":              {cust, nil, 0, ""},
+		"a colleague answers just then":    {chat.MemberActor(ben), &seen, 0, ""},
+		"a colleague answered long since":  {chat.MemberActor(ben), &seen, time.Hour, chat.CodeNewerMessages},
+		"who resolves answered themselves": {chat.MemberActor(ana), &seen, time.Hour, ""},
+	} {
+		c := newConversation()
+		say(&c, cust, "question")
+		a := chat.Attempt{Author: ana, Seen: test.seen, Age: test.age, Newer: []chat.Message{say(&c, test.by, "more")}}
+		if got := chat.ErrorCode(c.CheckResolve(a)); got != test.want {
+			t.Errorf("%s: %q, want %q", name, got, test.want)
+		}
+		c.Status = chat.StatusResolved
+		if err := c.CheckResolve(a); err != nil {
+			t.Errorf("%s, resolved already: %v", name, err)
+		}
+	}
+}
+
 // resolvedBy lets a member resolve a conversation, which leaves an event.
 func resolvedBy(m chat.MemberID) func(*chat.Conversation) []chat.Message {
 	return func(c *chat.Conversation) []chat.Message {

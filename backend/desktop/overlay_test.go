@@ -230,3 +230,22 @@ func TestAPageThatIsResolvedWhileOfflineIsNotTheEndOfTheList(t *testing.T) {
 		t.Errorf("the list is %v, want %v", got, left)
 	}
 }
+
+// TestAChatIsResolvedAsItIsHere: what the customer has said since is for the
+// server to find.
+func TestAChatIsResolvedAsItIsHere(t *testing.T) {
+	e := openWith(t, t.TempDir(), &lockable{kept: map[string]string{}})
+	j := newJudge(t)
+	j.refuse(&protocol.Problem{Code: chat.CodeNewerMessages, Detail: "Somebody wrote in this chat before it was resolved."})
+	join(t, e, j.URL)
+	x := newTalk(t, e)
+	x.say(3, true)
+	if err := e.Resolve(x.id.String()); err != nil {
+		t.Fatal(err)
+	}
+	until(t, "the refusal to be told", func() bool { return told(e, EventProblem) > 0 })
+	sent := j.commands(protocol.ConversationResolve)
+	if len(sent) != 1 || sent[0].Seen == nil || *sent[0].Seen != x.c.LastNumber {
+		t.Fatalf("%+v, want what was in view: %d", sent, x.c.LastNumber)
+	}
+}

@@ -272,8 +272,23 @@ func (e *Engine) MarkUnread(id string) error {
 	return s.change(conv, protocol.ConversationUnread, args)
 }
 
-// Resolve marks a conversation done for now.
-func (e *Engine) Resolve(id string) error { return e.simple(id, protocol.ConversationResolve) }
+// Resolve marks a conversation done for now, as it is here: the server refuses
+// that over what the customer has said since.
+func (e *Engine) Resolve(id string) error {
+	ctx, cancel := e.reading()
+	defer cancel()
+	s, conv, err := e.target(id)
+	if err != nil {
+		return err
+	}
+	entry := outbox.Entry{Conversation: conv, Kind: protocol.ConversationResolve}
+	var c chat.Conversation
+	if raw, err := s.cache.Conversation(ctx, conv); err == nil && json.Unmarshal(raw, &c) == nil { // else nothing was in view to compare with
+		entry.Seen = &c.LastNumber
+	}
+	_, err = s.enqueue(entry, protocol.ConversationArgs{Conversation: conv}, false)
+	return err
+}
 
 // Reopen takes that back.
 func (e *Engine) Reopen(id string) error { return e.simple(id, protocol.ConversationReopen) }

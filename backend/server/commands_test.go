@@ -435,3 +435,22 @@ func TestATextThatWaitedIsJudgedByWhatHappenedMeanwhile(t *testing.T) {
 		r.refuse(r.owner.Token, late(1), chat.CodeNewerMessages)
 	})
 }
+
+// TestNobodyResolvesOverWhatTheCustomerSaidMeanwhile: they would be forgotten.
+func TestNobodyResolvesOverWhatTheCustomerSaidMeanwhile(t *testing.T) {
+	both(t, func(t *testing.T, r *rig) {
+		conv, v := r.conversation()
+		resolve := func(n int64) chat.Command {
+			return seen(cmd(protocol.ConversationResolve, map[string]any{"conversation": conv}), n)
+		}
+		v.say("One more thing")
+		if p := r.refuse(r.owner.Token, resolve(1), chat.CodeNewerMessages); len(p.Messages) != 1 {
+			t.Fatalf("the problem does not say what was said: %+v", p)
+		}
+		var c chat.Conversation
+		r.apply(r.owner.Token, resolve(2), &c)
+		if c.Status != chat.StatusResolved {
+			t.Fatalf("%+v", c)
+		}
+	})
+}

@@ -63,13 +63,17 @@ func (q *Queue) TakenBackWith(text chat.CommandID) (out []Entry) {
 	return out
 }
 
-// ReleaseFollowing lets go out what was held: its text goes out too.
-func (q *Queue) ReleaseFollowing(id chat.CommandID) (Entry, bool) {
+// ReleaseFollowing lets go out what was held: its text goes out too. What its
+// author had in view as they decided that counts for both.
+func (q *Queue) ReleaseFollowing(id chat.CommandID, seen *int64) (Entry, bool) {
 	l, i := q.find(id)
 	if l == nil {
 		return Entry{}, false
 	}
 	l.items[i].Problem = nil
+	if had := l.items[i].Seen; had != nil && seen != nil && *seen > *had {
+		l.items[i].Seen = seen
+	}
 	return l.items[i].Entry, true
 }
 

@@ -31,7 +31,7 @@ func TestWhatEndsTheChatWaitsForTheRefusedText(t *testing.T) {
 			// The author sends it all the same.
 			again := Entry{ID: chat.NewID[chat.Command](), Conversation: c, Kind: protocol.MessageSend, CreatedAt: b.now.Wall}
 			b.q.Replace(b.now, answer.ID, again)
-			b.q.ReleaseFollowing(end.ID)
+			b.q.ReleaseFollowing(end.ID, nil)
 			b.ready(again)
 			b.applied(again)
 			b.ready(end)
@@ -125,6 +125,20 @@ func seenNow(old Entry) (Entry, error) {
 	seen := int64(1)
 	old.ID, old.Problem, old.Seen = chat.NewID[chat.Command](), nil, &seen
 	return old, nil
+}
+
+// TestWhatFollowsATextIsJudgedByWhatItsAuthorHasReadMeanwhile: who sends over
+// what the customer said has read it, and resolves with it in view.
+func TestWhatFollowsATextIsJudgedByWhatItsAuthorHasReadMeanwhile(t *testing.T) {
+	b, c := newBench(t), conv()
+	answer, old, read := b.add(c, protocol.MessageSend), int64(4), int64(6)
+	resolve := Entry{ID: chat.NewID[chat.Command](), Conversation: c, Kind: protocol.ConversationResolve, Seen: &old}
+	b.q.Add(b.now, resolve)
+	b.ready(answer)
+	b.outcome(b.refused(answer, protocol.Problem{Code: chat.CodeNewerMessages}), Refused)
+	if e, ok := b.q.ReleaseFollowing(resolve.ID, &read); !ok || *e.Seen != read || old != 4 {
+		t.Fatalf("released with %v", *e.Seen)
+	}
 }
 
 // TestTakingTheAnswerBackTakesBackWhatEndedTheChatWithIt: nobody resolves a

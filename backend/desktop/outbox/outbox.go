@@ -408,14 +408,14 @@ func (o *Outbox) resend(ctx context.Context, q *Queue, now Instant, x resendOp) 
 	}
 	following := q.Following(x.id)
 	q.Replace(now, x.id, e)
-	o.releaseFollowing(ctx, q, following)
+	o.releaseFollowing(ctx, q, following, e.Seen)
 	o.publish(q, e.Conversation)
 	return e, nil
 }
 
-func (o *Outbox) releaseFollowing(ctx context.Context, q *Queue, following []Entry) {
+func (o *Outbox) releaseFollowing(ctx context.Context, q *Queue, following []Entry, seen *int64) {
 	for _, f := range following {
-		released, _ := q.ReleaseFollowing(f.ID)
+		released, _ := q.ReleaseFollowing(f.ID, seen)
 		if err := o.cfg.Store.Replace(ctx, f.ID, released); err != nil {
 			o.cfg.Log.Warn("release what follows a text", "command", f.ID, "error", err) // released after a restart too
 		}
@@ -434,7 +434,7 @@ func (o *Outbox) confirmed(ctx context.Context, q *Queue, ids []chat.CommandID) 
 		}
 		following := q.Following(id)
 		q.Remove(id)
-		o.releaseFollowing(ctx, q, following)
+		o.releaseFollowing(ctx, q, following, nil)
 		o.publish(q, e.Conversation)
 	}
 }

@@ -70,6 +70,13 @@ func (d *deed) conversationResolve(args protocol.ConversationArgs) (effect, erro
 	if err != nil {
 		return effect{}, err
 	}
+	unseen, err := d.since(conv)
+	if err == nil {
+		err = conv.CheckResolve(unseen)
+	}
+	if err != nil {
+		return effect{}, err
+	}
 	changed, err := conv.Resolve(hasAssistant)
 	if err != nil {
 		return effect{}, err

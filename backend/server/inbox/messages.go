@@ -108,21 +108,31 @@ func (d *deed) checkAttempt(conv chat.Conversation, kind chat.ChannelKind, force
 	if err != nil {
 		return err
 	}
-	a := chat.Attempt{Author: d.me.ID, Seen: d.cmd.Seen, Age: time.Duration(max(0, min(d.cmd.AgeMS, 1<<40))) * time.Millisecond,
-		Force: force, LastSentAt: last, Now: d.now, Blocked: contact.Blocked, Channel: kind,
-		Interval: time.Duration(ws.Settings.SendIntervalSeconds) * time.Second}
-	if d.cmd.Seen != nil && !force && *d.cmd.Seen < conv.LastNumber {
-		if a.Newer, err = d.tx.OthersAfter(conv.ID, max(0, *d.cmd.Seen), d.me.ID, guardDepth); err != nil {
+	a := chat.Attempt{Author: d.me.ID}
+	if !force {
+		if a, err = d.since(conv); err != nil {
 			return err
 		}
-		if a.Late() && conv.Status == chat.StatusResolved {
-			if a.Resolved, err = d.tx.ResolvedAfter(conv.ID, max(0, *d.cmd.Seen)); err != nil {
+		if a.Seen != nil && a.Late() && conv.Status == chat.StatusResolved {
+			if a.Resolved, err = d.tx.ResolvedAfter(conv.ID, max(0, *a.Seen)); err != nil {
 				return err
 			}
 		}
 	}
+	a.Force, a.LastSentAt, a.Now, a.Blocked, a.Channel = force, last, d.now, contact.Blocked, kind
+	a.Interval = time.Duration(ws.Settings.SendIntervalSeconds) * time.Second
 	change(&a)
 	return conv.CheckSend(a)
+}
+
+// since gives what others have said in a conversation after what the member
+// had in view.
+func (d *deed) since(conv chat.Conversation) (a chat.Attempt, err error) {
+	a = chat.Attempt{Author: d.me.ID, Seen: d.cmd.Seen, Age: time.Duration(max(0, min(d.cmd.AgeMS, 1<<40))) * time.Millisecond}
+	if a.Seen != nil && *a.Seen < conv.LastNumber {
+		a.Newer, err = d.tx.OthersAfter(conv.ID, max(0, *a.Seen), d.me.ID, guardDepth)
+	}
+	return a, err
 }
 
 // checkReply lets a message quote only one of its own thread.
