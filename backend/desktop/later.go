@@ -259,14 +259,22 @@ func (s *session) retryDelivery(id string) (OutboxEntry, error) {
 	case err != nil, !m.Author.IsMember(s.me), m.Delivery == nil, m.Delivery.State != chat.DeliveryFailed:
 		return OutboxEntry{}, chat.Errorf(chat.CodeNotFound, "This message is no longer undelivered.")
 	}
+	if w, waits := retryOf(s.outbox.Snapshot().Of(m.Conversation), m.ID); waits {
+		return entryOf(w), nil
+	}
 	entry, err := s.enqueue(outbox.Entry{Conversation: m.Conversation, Message: m.ID, Kind: protocol.MessageRetry},
 		protocol.MessageArgs{Conversation: m.Conversation, Message: m.ID}, false)
 	return entryOf(entry), err
 }
 
-// retries reports whether a failed delivery is about to be tried again.
-func retries(waiting []outbox.Entry, m chat.MessageID) bool {
-	return slices.ContainsFunc(waiting, func(w outbox.Entry) bool { return w.Kind == protocol.MessageRetry && w.Message == m })
+// retryOf gives the command with which a failed delivery is about to be tried
+// again.
+func retryOf(waiting []outbox.Entry, m chat.MessageID) (w outbox.Entry, waits bool) {
+	i := slices.IndexFunc(waiting, func(w outbox.Entry) bool { return w.Kind == protocol.MessageRetry && w.Message == m })
+	if i < 0 {
+		return w, false
+	}
+	return waiting[i], true
 }
 
 // giveUp takes a failed delivery off the list; the thread goes on showing it.

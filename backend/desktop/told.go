@@ -97,7 +97,7 @@ func (s *session) tellFailed(failed []cache.Failed) {
 		}
 		late := s.unconfirmedTexts()
 		for _, w := range late {
-			tell(unconfirmedPrefix+w.ID.String(), func() { s.undelivered(entryOf(w), codeUnconfirmed, unconfirmedReason) })
+			tell(unconfirmedPrefix+w.ID.String(), func() { s.undelivered(entryOf(w), codeUnconfirmed, s.unconfirmedReason()) })
 		}
 		over := s.noLongerFailed(told, l, refused)
 		if len(now)+len(over) == 0 {

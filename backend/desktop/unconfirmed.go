@@ -6,6 +6,7 @@ import (
 
 	"parley/backend/chat"
 	"parley/backend/desktop/outbox"
+	"parley/backend/desktop/sync"
 )
 
 // A text that waits in the outbox goes out by itself as soon as it can. Where
@@ -26,7 +27,13 @@ const codeUnconfirmed chat.Code = "unconfirmed"
 // author was told of its waiting: that it is refused later is told again.
 const unconfirmedPrefix = "unconfirmed:"
 
-const unconfirmedReason = "It was not confirmed yet. It is safe on this computer, and goes out by itself as soon as it can."
+// unconfirmedReason says what becomes of it.
+func (s *session) unconfirmedReason() string {
+	if s.report.Load().Status == sync.StatusSignedOut {
+		return "It was not confirmed yet. It is safe on this computer, and goes out once you are signed in again."
+	}
+	return "It was not confirmed yet. It is safe on this computer, and goes out by itself as soon as it can."
+}
 
 // watchWaiting looks after what waits until the session ends.
 func (s *session) watchWaiting() {

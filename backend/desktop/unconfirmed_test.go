@@ -2,6 +2,7 @@ package desktop
 
 import (
 	"testing"
+	"time"
 
 	"parley/backend/chat"
 	"parley/backend/protocol"
@@ -72,4 +73,53 @@ func TestWhatWaitsForLongIsToldOnceAndListed(t *testing.T) {
 	if err != nil || len(told) != 1 {
 		t.Errorf("told of %v, %v", told, err)
 	}
+}
+
+// TestATryAgainThatWaitsIsCountedAndNotMadeTwice: without a line it would look
+// as if nothing were wrong, and as if nothing had been done.
+func TestATryAgainThatWaitsIsCountedAndNotMadeTwice(t *testing.T) {
+	e := openWith(t, t.TempDir(), &lockable{kept: map[string]string{}})
+	j := newJudge(t)
+	j.leave(true)
+	join(t, e, j.URL)
+	f := newFailing(t, e)
+	m := f.message(chat.DeliveryFailed, 0)
+	f.log(m)
+	f.told("failed", 1, 1)
+	var ids []string
+	for range 2 {
+		entry, err := e.Resend(undeliveredPrefix+m.ID.String(), Resend{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		ids = append(ids, entry.ID)
+	}
+	if ids[0] != ids[1] {
+		t.Errorf("tried again twice: %v", ids)
+	}
+	if got, want := stateOf(t, e).Outbox, (OutboxCounts{Queued: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+	f.told("tried again", 0, 0)
+	for range unconfirmedLooks {
+		f.s.lookAtWaiting()
+	}
+	f.told("after ten minutes", 1, 1)
+	if got, want := stateOf(t, e).Outbox, (OutboxCounts{Queued: 1, Unconfirmed: 1}); got != want {
+		t.Errorf("%+v, want %+v", got, want)
+	}
+}
+
+// TestWhatIsToGoOutLaterDoesNotWaitYet: nor does what can be taken back.
+func TestWhatIsToGoOutLaterDoesNotWaitYet(t *testing.T) {
+	e := openWith(t, t.TempDir(), &lockable{kept: map[string]string{}})
+	join(t, e, nowhere)
+	f := newFailing(t, e)
+	if _, err := e.Send(f.conv.String(), NewMessage{Text: "Good morning!", SendAt: e.now().Add(24 * time.Hour)}); err != nil {
+		t.Fatal(err)
+	}
+	for range unconfirmedLooks {
+		f.s.lookAtWaiting()
+	}
+	f.told("scheduled for tomorrow", 0, 0)
 }

@@ -73,17 +73,18 @@ func (s *session) unsent(ctx context.Context) ([]UnsentEntry, error) {
 		}
 	}
 	later := s.laterNow()
-	var kept []OutboxEntry
+	var kept []UnsentEntry
 	for c := range later.scheduled {
 		for _, x := range s.scheduledOf(c, waiting.Of(c)) {
 			if x.Problem != nil {
-				kept = append(kept, x)
+				kept = append(kept, UnsentEntry{OutboxEntry: x})
 			}
 		}
 	}
 	for _, m := range later.undelivered {
-		if !retries(waiting.Of(m.Conversation), m.ID) {
-			kept = append(kept, undeliveredEntry(m))
+		w, again := retryOf(waiting.Of(m.Conversation), m.ID)
+		if late := again && s.unconfirmed(w); late || !again {
+			kept = append(kept, UnsentEntry{OutboxEntry: undeliveredEntry(m), Unconfirmed: late})
 		}
 	}
 	for _, x := range kept {
@@ -91,11 +92,10 @@ func (s *session) unsent(ctx context.Context) ([]UnsentEntry, error) {
 		if err != nil {
 			return nil, err
 		}
-		label, reachable, err := s.placeOf(ctx, c)
-		if err != nil {
+		if x.Label, x.Reachable, err = s.placeOf(ctx, c); err != nil {
 			return nil, s.fault(err)
 		}
-		out = append(out, UnsentEntry{OutboxEntry: x, Label: label, Reachable: reachable})
+		out = append(out, x)
 	}
 	for _, c := range waiting.Contacts() {
 		for _, w := range waiting.OfContact(c) {

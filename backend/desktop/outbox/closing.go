@@ -92,7 +92,7 @@ func (q *Queue) Going(now Instant) (n int) {
 		held := false
 		for _, it := range l.items {
 			held = held || it.Text() && it.Problem != nil
-			if it.Text() && !held {
+			if it.goesOut() && !held {
 				n++
 			}
 		}

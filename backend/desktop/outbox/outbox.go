@@ -81,21 +81,24 @@ type Snapshot struct {
 	byContact      map[chat.ContactID][]Entry
 	me             []Entry
 	refused        []Entry
-	Queued         int // texts that will still go out
+	Queued         int // texts that will still go out, those whose delivery is tried again among them
 }
 
 // Refused gives the texts and changes of contacts that wait for their author.
 func (s *Snapshot) Refused() []Entry { return s.refused }
 
-// Waiting gives the texts that may go out at a moment, and have not: none that
-// waits for what becomes of a refused one.
+// Waiting gives the texts that were to be out by a moment, and are not: none
+// that can still be taken back, is to be sent later, or waits for what becomes of
+// a refused one.
 func (s *Snapshot) Waiting(now chat.Time) (texts []Entry) {
 	for _, entries := range s.byConversation {
 		for _, w := range entries {
 			if w.Problem != nil {
 				break
 			}
-			if w.Text() && w.Due <= now {
+			// A time to take it back that is longer than there may be is of a clock that was set back.
+			held := w.Due > now && w.Due.Sub(now) <= chat.MaxUndo
+			if w.goesOut() && !held && w.SendAt <= now {
 				texts = append(texts, w)
 			}
 		}
@@ -542,7 +545,7 @@ func snapshot(q *Queue) *Snapshot {
 		switch {
 		case e.Problem != nil && e.Kept():
 			s.refused = append(s.refused, e)
-		case e.Problem == nil && e.Text():
+		case e.Problem == nil && e.goesOut():
 			s.Queued++
 		}
 		switch e.lane() {

@@ -58,6 +58,10 @@ type Entry struct {
 // Text reports whether the entry is something a person wrote.
 func (e Entry) Text() bool { return e.Kind == protocol.MessageSend || e.Kind == protocol.CommentAdd }
 
+// goesOut reports whether somebody waits for what a person wrote until the entry
+// is done.
+func (e Entry) goesOut() bool { return e.Text() || e.Kind == protocol.MessageRetry }
+
 // Kept reports whether the entry stays for its author when it is refused:
 // something a person wrote, be it for the customer or about them.
 func (e Entry) Kept() bool { return e.Text() || e.Kind == protocol.ContactUpdate }

@@ -214,6 +214,7 @@ const shell = {
   'unsent.draft': 'This draft’s chat is no longer here.',
   'unsent.waiting': 'Still to be sent, to a chat that is no longer here.',
   'unsent.unconfirmed': 'Not confirmed yet. It is safe on this computer and goes out by itself as soon as it can.',
+  'unsent.signed_out': 'Not confirmed yet. It is safe on this computer and goes out once you are signed in again.',
   'unsent.undelivered': 'The channel could not deliver this message.',
   'unsent.undelivered_because': 'The channel could not deliver this message: {cause}',
   'unsent.comment': 'Comment',

@@ -130,8 +130,8 @@ export function problemWords(problem: Problem | null, names: Names, now = Date.n
 }
 
 /** Why a text waits in the list of what could not be sent. */
-export function unsentWords(entry: UnsentEntry, nameOf: (member: string) => string): string {
-  if (entry.unconfirmed) return t('unsent.unconfirmed');
+export function unsentWords(entry: UnsentEntry, nameOf: (member: string) => string, signedOut = false): string {
+  if (entry.unconfirmed) return t(signedOut ? 'unsent.signed_out' : 'unsent.unconfirmed');
   if (!entry.problem) return t(entry.kind === 'draft' ? 'unsent.draft' : 'unsent.waiting');
   return problemWords(entry.problem, { me: '', customer: entry.label, nameOf });
 }
