@@ -468,3 +468,25 @@ test('what waits for long is listed apart from what was refused, and tried again
   await list.getByRole('button', { name: t('problem.retry') }).click();
   await expect.poll(() => page.evaluate(() => backend.calls.some(([name]) => name === 'retry'))).toBe(true);
 });
+
+test('what has not gone out is said where its author is not looking at it, and leads to the list', async () => {
+  await open();
+  await rows().first().click();
+  const tell = (code: string, other: boolean): Promise<void> =>
+    page.evaluate(
+      ({ code, other }) => {
+        const [open = '', elsewhere = ''] = backend.world.conversations.keys();
+        const account = backend.world.state.account ?? '';
+        backend.emit('undelivered', { account, entry: 'e', conversation: other ? elsewhere : open, message: 'm', label: 'Lucía', code, reason: 'No such number.' });
+      },
+      { code, other },
+    );
+  await tell('undelivered', false);
+  await tell('unconfirmed', true);
+  await page.getByText(t('undelivered.waits', { name: 'Lucía' })).waitFor();
+  expect(await page.getByText(t('undelivered.failed', { name: 'Lucía', reason: 'No such number.' })).count()).toBe(0);
+  await tell('undelivered', true);
+  const toast = page.locator('.toast').filter({ hasText: t('undelivered.failed', { name: 'Lucía', reason: 'No such number.' }) });
+  await toast.getByRole('button', { name: t('undelivered.show') }).click();
+  await page.getByRole('dialog', { name: t('unsent.title') }).waitFor();
+});

@@ -1,6 +1,8 @@
 import '@fontsource-variable/inter/wght.css';
 import { hydrate, mount } from 'svelte';
 import type { Backend } from '../backend/backend';
+import { t } from '../domain/messages';
+import { undeliveredWords } from '../domain/wording';
 import type { Context } from '../state/context';
 import type { ChatList } from '../state/list.svelte';
 import '../ui/tokens.css';
@@ -58,7 +60,7 @@ export async function openWindow(backend: Backend, target: HTMLElement): Promise
  * after that is in no answer. Changes of the list wait until the returned
  * function is called: before the first picture they would only delay it.
  */
-function listen({ app, backend, list, toasts }: Context): () => void {
+function listen({ app, backend, commands, list, toasts }: Context): () => void {
   let drawn = false;
   let missed = false;
   const changed = (): void => {
@@ -72,6 +74,12 @@ function listen({ app, backend, list, toasts }: Context): () => void {
     else missed = true;
   });
   backend.on('problem', ({ message }) => toasts.show(message, { tone: 'danger', ms: 0 }));
+  backend.on('undelivered', (told) => {
+    const here = told.account === app.state?.account;
+    if (here && told.conversation === app.selected && document.hasFocus()) return; // its author is looking at it
+    const action = { label: t('undelivered.show'), run: () => commands.run('unsent.open') };
+    toasts.show(undeliveredWords(told), { tone: told.code === 'unconfirmed' ? 'warn' : 'danger', ms: 10_000, ...(here ? { action } : {}) });
+  });
   return () => {
     drawn = true;
     if (missed) changed();

@@ -207,6 +207,11 @@ const shell = {
   'signed_out.banner': 'You are signed out of {server}. What is here stays readable.',
   'signed_out.action': 'Sign in',
 
+  'undelivered.waits': 'Your message to {name} still waits to go out. It is safe on this computer.',
+  'undelivered.failed': 'Your message to {name} has not gone out. {reason}',
+  'undelivered.somebody': 'a customer',
+  'undelivered.show': 'Show',
+
   'unsent.title': 'Could not send',
   'unsent.text': 'This has not reached the customer, or was not saved. Only what says so goes out by itself.',
   'unsent.none': 'Everything is sent',

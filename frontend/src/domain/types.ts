@@ -506,6 +506,19 @@ export interface Typing {
   ttl: number;
 }
 
+/** A message that has not gone out. */
+export interface Undelivered {
+  account: string;
+  /** What resend and drop take. */
+  entry: string;
+  conversation: string;
+  message: string;
+  /** What the contact is called; empty when that is not known here. */
+  label: string;
+  code: string;
+  reason: string;
+}
+
 /** What the program tells the window, by event name. */
 export interface Events {
   state: Record<string, never>;
@@ -517,7 +530,7 @@ export interface Events {
   /** Something shown early was refused after all, and has been put back. */
   problem: { code: string; message: string; conversation: string };
   /** A message of this member's has not gone out and waits for them; told once. */
-  undelivered: { entry: string; conversation: string; message: string; label: string; code: string; reason: string };
+  undelivered: Undelivered;
 }
 
 /** How the program says no: a code to decide on and a sentence for a person. */

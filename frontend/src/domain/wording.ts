@@ -4,7 +4,7 @@ import { isMessageKey, t, type MessageKey } from './messages';
 import { firstName } from './preview';
 import { parts, text } from './thread';
 import { clockLabel, durationLabel, millis, sinceLabel } from './time';
-import type { Actor, Conversation, Delivery, Message, MessageEvent, OutboxEntry, Part, Problem, UnsentEntry } from './types';
+import type { Actor, Conversation, Delivery, Message, MessageEvent, OutboxEntry, Part, Problem, Undelivered, UnsentEntry } from './types';
 
 /** Who names may be asked for. */
 export interface Names {
@@ -127,6 +127,12 @@ export function problemWords(problem: Problem | null, names: Names, now = Date.n
       return t('thread.refused.held', { name: names.nameOf(problem.holder?.id ?? '') || t('thread.colleague') });
   }
   return problem?.detail || problem?.title || t('thread.refused.other');
+}
+
+/** What is said once of a message that has not gone out. */
+export function undeliveredWords({ label, code, reason }: Undelivered): string {
+  const name = label || t('undelivered.somebody');
+  return code === 'unconfirmed' ? t('undelivered.waits', { name }) : t('undelivered.failed', { name, reason }).trim();
 }
 
 /** Why a text waits in the list of what could not be sent. */
