@@ -94,13 +94,13 @@ func TestThePageBringsItsOpening(t *testing.T) {
 	name := `</script><script>alert(1)</script>`
 	drawn := func(body string) <-chan prerender.Picture {
 		picture := make(chan prerender.Picture, 1)
-		picture <- prerender.Picture{Body: body, Fonts: []string{"/assets/a.woff2"}, Theme: "dark"}
+		picture <- prerender.Picture{Body: body, Fonts: []string{"/assets/a.woff2"}}
 		return picture
 	}
 	read := func(o desktop.Opening) func() (opened, error) {
 		return func() (opened, error) {
 			data, err := json.Marshal(o)
-			return opened{data, drawn("")}, err
+			return opened{data, themeOf(o.Settings["theme"]), drawn("")}, err
 		}
 	}
 	for what, test := range map[string]struct {
@@ -112,9 +112,11 @@ func TestThePageBringsItsOpening(t *testing.T) {
 		"much later":  {func() (opened, error) { <-hangs; return opened{}, nil }, ">null</script>"},
 		"not as JSON": {read(desktop.Opening{State: desktop.AppState{Me: []byte("{")}}), ">null</script>"},
 		"undrawn":     {read(desktop.Opening{}), `<div id="app"></div>`},
-		"drawn":       {func() (opened, error) { return opened{[]byte("{}"), drawn("<p>Inbox</p>")}, nil }, `href="/assets/a.woff2"></head>`},
+		"dark":        {read(desktop.Opening{Settings: map[string]json.RawMessage{"theme": []byte(`"dark"`)}}), `data-theme="dark"`},
+		"no theme":    {read(desktop.Opening{Settings: map[string]json.RawMessage{"theme": []byte(`"\"><b>"`)}}), `data-theme="system"`},
+		"drawn":       {func() (opened, error) { return opened{[]byte("{}"), "dark", drawn("<p>Inbox</p>")}, nil }, `href="/assets/a.woff2"></head>`},
 		"drawn much later": {func() (opened, error) {
-			return opened{[]byte(`{"settings":7}`), make(chan prerender.Picture)}, nil
+			return opened{[]byte(`{"settings":7}`), "", make(chan prerender.Picture)}, nil
 		}, `{"settings":7}</script>`},
 	} {
 		w := httptest.NewRecorder()

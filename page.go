@@ -72,7 +72,8 @@ var (
 
 // opened is what the page shows first.
 type opened struct {
-	data []byte // a desktop.Opening as JSON
+	data  []byte // a desktop.Opening as JSON
+	theme string // light or dark; empty: the system's
 	// picture gets the window that starts from it as markup, empty when the
 	// page is to draw it.
 	picture <-chan prerender.Picture
@@ -114,7 +115,7 @@ func openings(engine func() *desktop.Engine, ear *late, draw func(opening []byte
 		}
 		picture := make(chan prerender.Picture, 1)
 		go func() { picture <- draw(data) }()
-		return opened{data, picture}, nil
+		return opened{data, themeOf(opening.Settings["theme"]), picture}, nil
 	}
 	first := sync.OnceValues(func() (opened, error) { return read(draw) })
 	go func() { _, _ = first() }() // who asks gets the error
@@ -125,6 +126,15 @@ func openings(engine func() *desktop.Engine, ear *late, draw func(opening []byte
 		}
 		return first()
 	}
+}
+
+// themeOf reads the setting; what is none comes from another version.
+func themeOf(setting json.RawMessage) string {
+	var theme string
+	if json.Unmarshal(setting, &theme) != nil || theme != "light" && theme != "dark" {
+		return ""
+	}
+	return theme
 }
 
 // undrawable draws nothing: the page does.
@@ -150,6 +160,9 @@ func withOpening(page []byte, opening func() (opened, error)) []byte {
 	if o.data == nil {
 		return page
 	}
+	if o.theme != "" {
+		page = bytes.Replace(page, unthemed, []byte(`data-theme="`+o.theme+`"`), 1)
+	}
 	page = bytes.Replace(page, unanswered, bytes.Replace(unanswered, []byte("null"), o.data, 1), 1)
 	select {
 	case picture := <-o.picture:
@@ -164,9 +177,6 @@ func withOpening(page []byte, opening func() (opened, error)) []byte {
 func withPicture(page []byte, picture prerender.Picture) []byte {
 	if picture.Body == "" {
 		return page
-	}
-	if picture.Theme == "light" || picture.Theme == "dark" {
-		page = bytes.Replace(page, unthemed, []byte(`data-theme="`+picture.Theme+`"`), 1)
 	}
 	page = bytes.Replace(page, undrawn, []byte(`<div id="app" inert>`+picture.Body+`</div>`), 1)
 	for _, font := range picture.Fonts {

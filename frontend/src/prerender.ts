@@ -11,10 +11,8 @@ import vietnamese from '@fontsource-variable/inter/files/inter-vietnamese-wght-n
 import { render } from 'svelte/server';
 import AppView from './app/App.svelte';
 import { begin, contextOver } from './app/begin';
-import { themeOf } from './app/theme';
 import type { Backend } from './backend/backend';
 import type { Opening } from './domain/types';
-import type { Theme } from './state/settings.svelte';
 
 /** What asks for a font besides that of Latin letters, which the page always brings. */
 const fonts: [RegExp, string][] = [
@@ -41,19 +39,13 @@ interface Picture {
   body: string;
   /** Paths of the fonts it is written in, besides the one that every page brings. */
   fonts: string[];
-  theme: Theme;
 }
 
-async function draw(data: string): Promise<Picture> {
-  const opening = JSON.parse(data) as Opening;
-  const context = contextOver(backendOf(opening));
+async function draw(opening: string): Promise<Picture> {
+  const context = contextOver(backendOf(JSON.parse(opening) as Opening));
   await begin(context);
   const { body } = render(AppView, { props: { context } });
-  return {
-    body,
-    fonts: fonts.filter(([letters]) => letters.test(body)).map(([, url]) => url),
-    theme: themeOf(opening.settings.theme),
-  };
+  return { body, fonts: fonts.filter(([letters]) => letters.test(body)).map(([, url]) => url) };
 }
 
 let drawn: Picture | null = null;

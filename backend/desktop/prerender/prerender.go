@@ -20,7 +20,6 @@ type View struct{ Width, Height int }
 type Picture struct {
 	Body  string   `json:"body"`
 	Fonts []string `json:"fonts"` // paths of the fonts it is written in, besides the one that every page brings
-	Theme string   `json:"theme"` // light, dark or system
 }
 
 // ErrNoPicture says that the opening does not hold all that the window shows.

@@ -42,7 +42,7 @@ func inbox(name string) object {
 		"me": object{"id": "m", "name": "Ana", "settings": object{}}, "members": []object{}, "channels": []object{}, "warnings": []object{},
 		"brands": []object{{"id": "b", "name": "North", "color": "#114477", "position": 0}}, "connection": connection, "cached": cached,
 		"outbox": object{"queued": 0, "refused": 0}, "share_links": []object{}}
-	return object{"settings": object{"theme": "dark"}, "state": state, "counts": object{"brands": object{}, "quick": object{}}, "list": object{"rows": rows, "next": ""}}
+	return object{"settings": object{}, "state": state, "counts": object{"brands": object{}, "quick": object{}}, "list": object{"rows": rows, "next": ""}}
 }
 
 func draw(t *testing.T, opening object) (Picture, error) {
@@ -68,9 +68,6 @@ func TestThePictureIsTheWindow(t *testing.T) {
 	}
 	if at := ">" + soon.Format("15:04") + "</time>"; !strings.Contains(p.Body, at) {
 		t.Errorf("no row says %q, the time of this computer", at)
-	}
-	if p.Theme != "dark" {
-		t.Errorf("the theme is %q", p.Theme)
 	}
 	if len(p.Fonts) != 1 || !strings.HasPrefix(p.Fonts[0], "/assets/inter-cyrillic-wght-normal") {
 		t.Errorf("the fonts are %q", p.Fonts)
