@@ -14,20 +14,31 @@ import (
 const screenSize = "1600x1000x24"
 
 // Desk is a desktop session of its own: a message bus, a screen, a window manager, a notification server, an unlocked
-// keyring, and a home folder. Desks do not see each other, nor the session the tests were started from.
+// keyring unless it is to have none, and a home folder. Desks do not see each other, nor the session the tests were started from.
 type Desk struct {
 	t   testing.TB
 	env []string
 	// Home is the home folder; what programs keep lies below it.
 	Home string
 	// Screen is what can be seen.
-	Screen *Screen
+	Screen     *Screen
+	behind     string // Xvfb's option for what is seen where no window is
+	noKeychain bool
 }
 
+// withoutKeychain makes a desk as a small window manager gives it: nothing on it keeps secrets.
+func withoutKeychain(d *Desk) { d.noKeychain = true }
+
+// blackBehind makes the screen black where no window is, so that a light window is seen at once.
+func blackBehind(d *Desk) { d.behind = "-br" }
+
 // NewDesk starts a session that ends with the test.
-func NewDesk(t testing.TB) *Desk {
+func NewDesk(t testing.TB, differently ...func(*Desk)) *Desk {
 	t.Helper()
-	d := &Desk{t: t, Home: t.TempDir()}
+	d := &Desk{t: t, Home: t.TempDir(), behind: "-wr"}
+	for _, change := range differently {
+		change(d)
+	}
 	runtimeDir := filepath.Join(d.Home, "run")
 	if err := os.Mkdir(runtimeDir, 0o700); err != nil {
 		t.Fatalf("make the runtime folder: %v", err)
@@ -46,9 +57,14 @@ func NewDesk(t testing.TB) *Desk {
 		"LIBGL_ALWAYS_SOFTWARE=1",
 		"WEBKIT_DISABLE_DMABUF_RENDERER=1",
 	)
+	if d.noKeychain {
+		d.refuseKeyring()
+	}
 	d.startBus()
 	d.startScreen()
-	d.startKeyring()
+	if !d.noKeychain {
+		d.startKeyring()
+	}
 	start(t, "openbox", d.Command("openbox", "--sm-disable"))
 	start(t, "dunst", d.Command("dunst"))
 	Until(t, "the window manager and the notification server", func() bool {
@@ -97,7 +113,7 @@ func (d *Desk) startBus() {
 func (d *Desk) startScreen() {
 	d.t.Helper()
 	number := d.startWithPipe("Xvfb", func(fd string) *exec.Cmd {
-		return d.Command("Xvfb", "-displayfd", fd, "-screen", "0", screenSize, "-fbdir", d.Home, "-wr", "-nolisten", "tcp", "-noreset")
+		return d.Command("Xvfb", "-displayfd", fd, "-screen", "0", screenSize, "-fbdir", d.Home, d.behind, "-nolisten", "tcp", "-noreset")
 	})
 	d.Screen = openScreen(d.t, d.Home)
 	d.env = append(d.env, "DISPLAY=:"+number)
@@ -115,6 +131,20 @@ func (d *Desk) startKeyring() {
 			"/org/freedesktop/DBus", "org.freedesktop.DBus.NameHasOwner", "string:org.freedesktop.secrets").Output()
 		return err == nil && strings.Contains(string(out), "true")
 	})
+}
+
+// refuseKeyring keeps the bus from starting a keychain, locked, for whoever asks for one: what a person's own folder
+// says about a service goes before what the system says.
+func (d *Desk) refuseKeyring() {
+	d.t.Helper()
+	dir := filepath.Join(d.Home, "data", "dbus-1", "services")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		d.t.Fatalf("refuse a keyring: %v", err)
+	}
+	const service = "[D-BUS Service]\nName=org.freedesktop.secrets\nExec=/bin/false\n"
+	if err := os.WriteFile(filepath.Join(dir, "org.freedesktop.secrets.service"), []byte(service), 0o600); err != nil {
+		d.t.Fatalf("refuse a keyring: %v", err)
+	}
 }
 
 // startWithPipe starts a program that says on a file descriptor of its choice when it is ready, and returns that line.

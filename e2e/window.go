@@ -255,6 +255,23 @@ func (w *Window) Resize(width, height int) {
 		fmt.Sprintf("innerWidth === %d && innerHeight === %d", width, height))
 }
 
+// Move puts the window, with its title bar, at this place of the screen.
+func (w *Window) Move(x, y int) {
+	w.t.Helper()
+	run(w.t, w.desk.Command("xdotool", "windowmove", "--sync", w.id, strconv.Itoa(x), strconv.Itoa(y)))
+}
+
+// Drag takes the first element that matches with the real mouse and moves it to the right, or to the left if by is
+// negative.
+func (w *Window) Drag(selector string, by int) {
+	w.t.Helper()
+	at := w.place(selector)
+	x, y := at.Min.X+at.Dx()/2, at.Min.Y+at.Dy()/2
+	move := func(x int) []string { return []string{"mousemove", strconv.Itoa(x), strconv.Itoa(y)} }
+	run(w.t, w.desk.Command("xdotool", slices.Concat(move(x), []string{"mousedown", "1"},
+		move(x+by/2), move(x+by), []string{"mouseup", "1"})...))
+}
+
 // Snapshot keeps a picture of the page, without the title bar, as e2e/shots/NAME.png.
 func (w *Window) Snapshot(name string) {
 	w.t.Helper()

@@ -490,3 +490,30 @@ test('what has not gone out is said where its author is not looking at it, and l
   await toast.getByRole('button', { name: t('undelivered.show') }).click();
   await page.getByRole('dialog', { name: t('unsent.title') }).waitFor();
 });
+
+test('the page is dark while the system is, follows it at once, and stays as it was chosen', async () => {
+  await open((backend) => backend.settings.set('theme', 'system'));
+  const themeIs = (theme: string): Promise<unknown> => page.locator(`html[data-theme="${theme}"]`).waitFor();
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await page.reload();
+  await rows().first().waitFor();
+  await themeIs('dark');
+  await page.emulateMedia({ colorScheme: 'light' });
+  await themeIs('light');
+  await page.emulateMedia({ colorScheme: 'dark' });
+  await themeIs('dark');
+
+  await page.keyboard.press('Control+,');
+  const select = page.getByRole('dialog', { name: t('settings.title') }).locator(`[aria-label^="${t('settings.theme')}: "]`);
+  await select.press('Enter');
+  await page.getByRole('option', { name: t('theme.light'), exact: true }).click();
+  await themeIs('light');
+  for (const colorScheme of ['light', 'dark'] as const) {
+    await page.emulateMedia({ colorScheme });
+    const seen = await page.evaluate(async () => {
+      await new Promise((drawn) => requestAnimationFrame(drawn)); // by then the page has heard of it
+      return [matchMedia('(prefers-color-scheme: dark)').matches, document.documentElement.dataset.theme];
+    });
+    expect(seen).toEqual([colorScheme === 'dark', 'light']);
+  }
+});
