@@ -355,6 +355,9 @@ func (e *Engine) restore(ctx context.Context) (*state, error) {
 		}
 	}
 	e.forgetRevoked(st)
+	for i := range st.accounts {
+		st.admit(i)
+	}
 	if i := st.find(active); i >= 0 && !st.accounts[i].Revoked {
 		e.open(st, st.accounts[i])
 	}
