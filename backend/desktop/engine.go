@@ -190,6 +190,9 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 	return e, nil
 }
 
+// InUse reports whether another program has the data folder open.
+func InUse(data string) bool { return cache.InUse(data) }
+
 // Close ends everything and waits for it. What waits to be sent is on disk.
 // Closing twice is closing once.
 func (e *Engine) Close() (err error) {
