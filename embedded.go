@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/hex"
@@ -22,8 +23,9 @@ import (
 )
 
 // preferredListen is where the backend inside listens from its first start on.
-// Share links contain it, so the address of the first start is kept for good;
-// while another program has it, a random one does, which is not remembered.
+// Share links contain it, so the address of the first start, whichever it got,
+// is kept for good; while another program has that, another one does, which is
+// not remembered.
 const preferredListen = "127.0.0.1:8787"
 
 // embedded is the backend inside this program.
@@ -59,8 +61,9 @@ func (e *embedded) Start(ctx context.Context) (string, error) {
 		return "", errors.Join(err, s.Shutdown(stopped))
 	}
 	e.server, e.url = s, url
-	e.moved.Store(listen != home)
-	if listen != home {
+	moved := home != "" && listen != home
+	e.moved.Store(moved)
+	if moved {
 		e.log.Warn("backend on another address", "usual", home, "now", listen)
 		return url, nil
 	}
@@ -76,17 +79,18 @@ func (e *embedded) Moved() bool { return e.moved.Load() }
 func (e *embedded) remembered() string { return filepath.Join(e.data, "listen") }
 
 // listen finds an address that is free: the usual one, the preferred one, or
-// any; and says which one is usual.
+// any; and says which one is usual, "" before the first start.
 func (e *embedded) listen() (address, home string) {
 	last, err := os.ReadFile(e.remembered())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		e.log.Warn("read address of the backend", "error", err)
-	}
 	home = strings.TrimSpace(string(last))
-	if !onlyHere(home) {
-		home = preferredListen
+	switch {
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		e.log.Warn("read address of the backend", "error", err)
+		home = preferredListen // most likely; what is remembered must not be replaced
+	case !onlyHere(home):
+		home = ""
 	}
-	for _, address := range []string{home, preferredListen, "127.0.0.1:0"} {
+	for _, address := range []string{cmp.Or(home, preferredListen), preferredListen, "127.0.0.1:0"} {
 		ln, err := net.Listen("tcp", address)
 		if err != nil {
 			continue
@@ -96,7 +100,7 @@ func (e *embedded) listen() (address, home string) {
 			return free, home
 		}
 	}
-	return home, home // its own error says what is wrong
+	return cmp.Or(home, preferredListen), home // its own error says what is wrong
 }
 
 // onlyHere reports whether an address can be reached from this machine only.

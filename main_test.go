@@ -258,27 +258,44 @@ func TestLinksKeepTheirAddress(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(data, "listen"), []byte(home), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	start := func() (url string, moved bool) {
-		e := &embedded{data: data, log: slog.New(slog.DiscardHandler)}
-		url, err := e.Start(t.Context())
-		if err != nil {
-			t.Fatal(err)
-		}
-		moved = e.Moved()
-		if err := e.Close(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		return url, moved
-	}
-	if url, moved := start(); url == "http://"+home || !moved {
+	if url, moved := startEmbedded(t, data); url == "http://"+home || !moved {
 		t.Fatalf("with the address taken: %s, moved %v", url, moved)
 	}
 	if err := busy.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if url, moved := start(); url != "http://"+home || moved {
+	if url, moved := startEmbedded(t, data); url != "http://"+home || moved {
 		t.Fatalf("with the address free again: %s, moved %v, wanted %s", url, moved, home)
 	}
+}
+
+func TestLinksKeepTheAddressOfAFirstStartWithoutThePreferredOne(t *testing.T) {
+	if busy, err := net.Listen("tcp", preferredListen); err == nil { // else another program has it already
+		defer func() { _ = busy.Close() }()
+	}
+	data := t.TempDir()
+	first, moved := startEmbedded(t, data)
+	if first == "http://"+preferredListen || moved {
+		t.Fatalf("the first start: %s, moved %v", first, moved)
+	}
+	if url, moved := startEmbedded(t, data); url != first || moved {
+		t.Fatalf("the next start: %s, moved %v, wanted %s", url, moved, first)
+	}
+}
+
+// startEmbedded starts a backend inside and stops it again.
+func startEmbedded(t *testing.T, data string) (url string, moved bool) {
+	t.Helper()
+	e := &embedded{data: data, log: slog.New(slog.DiscardHandler)}
+	url, err := e.Start(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	moved = e.Moved()
+	if err := e.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	return url, moved
 }
 
 func TestTheWindowComesBackWhereItCanBeSeen(t *testing.T) {

@@ -50,6 +50,10 @@ const (
 
 // showWindow shows the native window until it is closed or ctx ends.
 func showWindow(ctx context.Context, o options, assets fs.FS, _ io.Writer, log *slog.Logger) error {
+	if desktop.InUse(o.data) && handOver(ctx, instance(o.data)) {
+		log.Info("Parley is already running with this folder; its window is shown", "data", o.data)
+		return nil
+	}
 	gpu := hasGPU()
 	if !gpu {
 		// Without a GPU this renderer only costs memory and time.

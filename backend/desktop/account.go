@@ -100,6 +100,14 @@ func (e *Engine) open(st *state, r record) {
 	st.opened(s)
 }
 
+// admit lets an account of the backend inside connect again, whatever has ended
+// its session: nobody knows a password for it, and none is needed.
+func (st *state) admit(i int) {
+	if r := &st.accounts[i]; r.Kind == AccountEmbedded && !r.Revoked {
+		r.SignedOut, r.TokenLeft = false, false // a token that was left is tried, or replaced
+	}
+}
+
 func (st *state) opened(s *session) {
 	st.session = s
 	st.problem, st.damaged, st.wanted, st.tries = "", false, "", 0
@@ -209,6 +217,7 @@ func (e *Engine) switched(st *state, id string) error {
 	if i < 0 || st.accounts[i].Revoked {
 		return chat.Errorf(chat.CodeNotFound, "There is no such account on this device.")
 	}
+	st.admit(i)
 	if st.session != nil && st.session.account.ID == id {
 		return nil
 	}
@@ -252,8 +261,9 @@ func (e *Engine) openAnother(st *state) {
 }
 
 // ended takes the server's word that a session is no more. Without wipe the
-// account stays readable and waits for a new sign-in; with wipe only what was
-// not sent stays on disk, out of reach until the same member signs in again
+// account stays readable and waits for a new sign-in; that of the backend inside
+// enters again instead, see connect. With wipe only what was not sent stays on
+// disk, out of reach until the same member signs in again
 // (docs/decisions/0008-what-a-revoked-device-forgets.md).
 func (e *Engine) ended(st *state, ev ended) {
 	i := st.find(ev.session.account.ID)

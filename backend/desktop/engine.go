@@ -190,6 +190,9 @@ func Open(ctx context.Context, opt Options) (*Engine, error) {
 	return e, nil
 }
 
+// InUse reports whether another program has the data folder open.
+func InUse(data string) bool { return cache.InUse(data) }
+
 // Close ends everything and waits for it. What waits to be sent is on disk.
 // Closing twice is closing once.
 func (e *Engine) Close() (err error) {
@@ -355,6 +358,9 @@ func (e *Engine) restore(ctx context.Context) (*state, error) {
 		}
 	}
 	e.forgetRevoked(st)
+	for i := range st.accounts {
+		st.admit(i)
+	}
 	if i := st.find(active); i >= 0 && !st.accounts[i].Revoked {
 		e.open(st, st.accounts[i])
 	}

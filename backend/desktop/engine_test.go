@@ -154,8 +154,21 @@ func TestAFolderThatCannotBeUsedIsLeftAloneAndSaid(t *testing.T) {
 
 func TestOneEngineForAFolder(t *testing.T) {
 	dir := t.TempDir()
-	open(t, Options{Data: dir, DefaultServer: "x"})
+	if InUse(dir) || InUse(filepath.Join(dir, "missing")) {
+		t.Fatal("a folder that nobody has opened is in use")
+	}
+	e := open(t, Options{Data: dir, DefaultServer: "x"})
 	if _, err := Open(t.Context(), Options{Data: dir, Window: &ear{}}); chat.ErrorCode(err) != chat.CodeUnavailable {
 		t.Fatalf("a second engine: %v", err)
 	}
+	if !InUse(dir) {
+		t.Fatal("a folder that is open is not in use")
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if InUse(dir) {
+		t.Fatal("a folder that was closed is in use")
+	}
+	open(t, Options{Data: dir, DefaultServer: "x"}) // asking has kept no lock
 }

@@ -50,6 +50,9 @@ func (s *session) submit(ctx context.Context, cmd chat.Command) (outbox.Answer, 
 		if on.late(ctx) {
 			n.client.Close() // other idle connections are no better than this one was
 		}
+		if chat.ErrorCode(err) == chat.CodeUnauthorized && s.net.Load() != n {
+			err = protocol.Unreachable("commands", errNotConnected) // it says nothing of the session that has come since
+		}
 		return a, err
 	}
 	on.answered()

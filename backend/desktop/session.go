@@ -44,6 +44,7 @@ type session struct {
 	threads stdsync.Map               // of chat.ConversationID: those the window has read
 	search  searching
 	retry   chan struct{} // try to connect now
+	away    chan struct{} // the backend inside does not take the session any more
 	counted atomic.Pointer[cache.Stats]
 	later   atomic.Pointer[later] // nil before it was first read
 	laterMu stdsync.Mutex         // reading it anew
@@ -54,6 +55,8 @@ type session struct {
 	missing chan struct{}         // something may wait in a chat that is not cached
 	locked  atomic.Bool           // the keychain has not given the key to what was not sent
 	lost    atomic.Int64          // texts whose key is lost
+	// replaced: the workspace that is in the folder now is being opened in place of this one.
+	replaced atomic.Bool
 
 	looking stdsync.Mutex
 	looks   map[chat.CommandID]int                  // how often a text was seen waiting
@@ -74,7 +77,7 @@ func (e *Engine) openSession(r record) (*session, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open account: %w", err)
 	}
-	s := &session{e: e, account: r, me: r.Member, local: local, retry: make(chan struct{}, 1), recount: make(chan struct{}, 1), missing: make(chan struct{}, 1),
+	s := &session{e: e, account: r, me: r.Member, local: local, retry: make(chan struct{}, 1), away: make(chan struct{}, 1), recount: make(chan struct{}, 1), missing: make(chan struct{}, 1),
 		begun: time.Now(), lookAfter: make(chan struct{}, 1), openedAt: map[chat.ConversationID]chat.Time{}, looks: map[chat.CommandID]int{}}
 	s.ctx, s.cancel = context.WithCancel(e.ctx)
 	if s.cache, err = cache.Open(dir, cache.Options{Log: e.log, Disk: e.opt.Disk, Keys: local, OnDamage: func(error) { s.post(damaged{s}) },
@@ -158,6 +161,9 @@ func (s *session) post(ev event) {
 // reported takes what sync says about the connection. The window hears of a
 // new status at once, of mere progress now and then.
 func (s *session) reported(r sync.Report) {
+	if r.Status == sync.StatusSignedOut && s.account.Kind == AccountEmbedded {
+		r.Status = sync.StatusConnecting // nobody has to sign in there; see connect
+	}
 	old := s.report.Swap(&r)
 	now := int64(s.e.clock().Mono)
 	if old.Status == r.Status && old.Problem == r.Problem && old.Proven == r.Proven && now-s.told.Load() < int64(time.Second) && (r.Position == r.Head) == (old.Position == old.Head) {
@@ -243,6 +249,13 @@ func (s *session) online() {
 
 func (s *session) ended(wipe bool) {
 	s.outbox.Pause(true)
+	if s.account.Kind == AccountEmbedded && !wipe {
+		select {
+		case s.away <- struct{}{}:
+		default: // is known
+		}
+		return
+	}
 	s.reported(sync.Report{Status: sync.StatusSignedOut, Problem: "You have been signed out. Sign in again to go on."})
 	s.post(ended{s, wipe})
 }

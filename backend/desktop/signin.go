@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -94,7 +95,7 @@ func (e *Engine) startEmbedded() error {
 	if err != nil {
 		return fmt.Errorf("start embedded backend: %w", err)
 	}
-	for _, r := range e.view.Load().accounts {
+	for _, r := range slices.Backward(e.view.Load().accounts) { // of several, the last is that of the workspace in the folder
 		if r.Kind == AccountEmbedded && !r.SignedOut {
 			reply := make(chan error, 1)
 			return e.ask(switched{r.ID, reply}, reply)

@@ -49,7 +49,7 @@ func OpenLocal(dir string) (*Local, error) { return OpenLocalOn(nil, dir) }
 
 // OpenLocalOn is OpenLocal on a disk that is watched.
 func OpenLocalOn(disk Disk, dir string) (*Local, error) {
-	lock, err := lockFolder(dir, "local.lock")
+	lock, err := lockFolder(dir, localLock)
 	if err != nil {
 		return nil, fmt.Errorf("open local data: %w", err)
 	}

@@ -13,7 +13,7 @@ import (
 // deleted: it may hold the only copy of something a person wrote. A file that is
 // not damaged is not set aside.
 func SetLocalAside(dir string, now time.Time) (kept string, err error) {
-	lock, err := lockFolder(dir, "local.lock")
+	lock, err := lockFolder(dir, localLock)
 	if err != nil {
 		return "", fmt.Errorf("set local data aside: %w", err)
 	}

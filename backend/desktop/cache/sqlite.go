@@ -31,6 +31,9 @@ func dsn(path string, pairs ...string) string {
 	return "file:" + (&url.URL{Path: p}).EscapedPath() + "?" + q.Encode()
 }
 
+// localLock is the file that is locked while local.db is open.
+const localLock = "local.lock"
+
 // lockFolder makes the folder and takes a lock in it that ends with the
 // process, however it ends.
 func lockFolder(dir, name string) (*os.File, error) {
@@ -50,6 +53,18 @@ func lockFolder(dir, name string) (*os.File, error) {
 	}
 	return nil, chat.Errorf(chat.CodeUnavailable,
 		"Parley is already running with the folder %s. Close the other window first, or start with another --data folder.", dir)
+}
+
+// InUse reports whether another program has the folder of a local.db open, and
+// leaves it as it is. A folder that is not there is in nobody's use.
+func InUse(dir string) bool {
+	f, err := os.OpenFile(filepath.Join(dir, localLock), os.O_RDWR, 0)
+	if err != nil {
+		return false
+	}
+	free, err := tryLock(f)
+	err = errors.Join(err, f.Close()) // which gives the lock back
+	return err == nil && !free
 }
 
 // private makes the file where it is missing, readable for its owner only;
