@@ -148,7 +148,7 @@ func (t *tx) purgeStep(until time.Time) error {
 	delete(t.w.refIDs, brand)
 	t.refsGrew = true
 	t.state.Purging = slices.Clone(t.state.Purging[1:])
-	return nil
+	return t.oweWords()
 }
 
 func (t *tx) purgeShown(brand int64, until time.Time) (bool, error) {

@@ -163,42 +163,69 @@ func TestRevokedBrandIsGoneAtOnce(t *testing.T) {
 	t.Logf("%d of %d messages were left when the member saw nothing any more, after %s", left, before, took)
 }
 
-// TestGrantedAgainBeforeItIsGone loads a brand anew while its old rows are
-// still being removed.
+// wordless waits until the words of what was removed have left the index.
+func wordless(t testing.TB, c *Cache) {
+	t.Helper()
+	until(t, "the index is merged", func() bool { return !c.state.Load().wordsOwed() })
+}
+
 // TestWhatWasPurgedIsNotInTheFile: a row that was removed leaves its bytes where
-// they stood, unless they are overwritten.
+// they stood, unless they are overwritten, and its words in the index, unless
+// it is merged. Of a small brand nothing else would have it merged.
 func TestWhatWasPurgedIsNotInTheFile(t *testing.T) {
-	dir := t.TempDir()
-	c, w := open(t, dir), world{t}
-	list, ver := []chat.Change{w.brand(1, 1), w.brand(2, 2)}, int64(3)
-	add := func(ch chat.Change) { list, ver = append(list, ch), ver+1 }
-	for n := byte(1); n < 60; n++ {
-		b := n%2 + 1
-		add(w.contact(n, ver, b, fmt.Sprintf("CONTACT%d-%d", b, n)))
-		add(w.conversation(n, ver, b, nil))
-		for i := int64(1); i < 6; i++ {
-			add(w.message(n, i, ver, b, fmt.Sprintf("TEXTOF%d-%d-%d", b, n, i)))
-		}
-		add(w.message(n, 6, ver, b, strings.Repeat(fmt.Sprintf("TEXTOF%d-long ", b), 1000))) // over several pages
-	}
-	apply(t, c, list...)
-	indexAll(t, c)
-	apply(t, c, w.access(ver, chat.Access{Brands: []chat.BrandID{brandID(1)}}))
-	purged(t, c)
-	// Folded into the file by somebody else: no page is given back for it.
-	db, err := sql.Open("sqlite3", dsn(filepath.Join(dir, cacheFile), "_busy_timeout", "5000"))
-	must(t, err)
-	_, err = db.Exec("pragma wal_checkpoint(truncate)")
-	must(t, err)
-	must(t, db.Close())
-	if in := inFiles(t, dir, "TEXTOF2-", "CONTACT2-"); len(in) > 0 {
-		t.Errorf("it stands in %q", in)
-	}
-	if in := inFiles(t, dir, "TEXTOF1-", "CONTACT1-"); len(in) != 2 {
-		t.Errorf("of the rest only %q is there", in)
+	for name, lost := range map[string]func(n byte) bool{
+		"half of all":  func(n byte) bool { return n%2 == 1 },
+		"a small one":  func(n byte) bool { return n == 30 },
+		"the last one": func(n byte) bool { return n == 119 },
+		"all but one":  func(n byte) bool { return n != 30 },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			c, w := open(t, dir), world{t}
+			list, ver := []chat.Change{w.brand(1, 1), w.brand(2, 2)}, int64(3)
+			add := func(ch chat.Change) { list, ver = append(list, ch), ver+1 }
+			for n := byte(1); n < 120; n++ {
+				b, word, who := byte(1), "gallbladder", "bartholomea"
+				if lost(n) {
+					b, word, who = 2, "kidneystones", "wolframina"
+				}
+				add(w.contact(n, ver, b, fmt.Sprintf("CONTACT%d-%d %s", b, n, who)))
+				add(w.conversation(n, ver, b, nil))
+				for i := int64(1); i < 6; i++ {
+					add(w.message(n, i, ver, b, fmt.Sprintf("TEXTOF%d-%d-%d %s", b, n, i, word)))
+				}
+				add(w.message(n, 6, ver, b, strings.Repeat(fmt.Sprintf("TEXTOF%d-long ", b), 1000))) // over several pages
+				if n%10 == 9 {
+					apply(t, c, list...) // so that the index is of several parts
+					indexAll(t, c)
+					list = nil
+				}
+			}
+			apply(t, c, w.access(ver, chat.Access{Brands: []chat.BrandID{brandID(1)}}))
+			purged(t, c)
+			wordless(t, c)
+			// Folded into the file by somebody else: no page is given back for it.
+			db, err := sql.Open("sqlite3", dsn(filepath.Join(dir, cacheFile), "_busy_timeout", "5000"))
+			must(t, err)
+			_, err = db.Exec("pragma wal_checkpoint(truncate)")
+			must(t, err)
+			must(t, db.Close())
+			for _, said := range []string{"TEXTOF2-", "CONTACT2-", "kidneystones", "wolframina"} {
+				if in := inFiles(t, dir, said); len(in) > 0 {
+					t.Errorf("%s stands in %q", said, in)
+				}
+			}
+			for _, said := range []string{"TEXTOF1-", "CONTACT1-", "gallbladder", "bartholomea"} {
+				if in := inFiles(t, dir, said); len(in) != 1 {
+					t.Errorf("of the rest %s stands in %q", said, in)
+				}
+			}
+		})
 	}
 }
 
+// TestGrantedAgainBeforeItIsGone loads a brand anew while its old rows are
+// still being removed.
 func TestGrantedAgainBeforeItIsGone(t *testing.T) {
 	c, set := stocked(t, 3000, 6000)
 	w := world{t}

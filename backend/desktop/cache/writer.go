@@ -46,6 +46,13 @@ type state struct {
 	Checked chat.Time `json:",omitempty"`
 	// Purging are the numbers of the brands whose rows are still to be removed.
 	Purging []int64 `json:",omitempty"`
+	// WordsOwed counts the brands whose rows were removed. Up to WordsMerged of
+	// those the index is being merged, for the WordsRound-th time, up to
+	// WordsGone their words have left it.
+	WordsOwed   int64 `json:",omitempty"`
+	WordsMerged int64 `json:",omitempty"`
+	WordsRound  int   `json:",omitempty"`
+	WordsGone   int64 `json:",omitempty"`
 	// Running is set by the first write and taken back by closing: who finds it
 	// does not know how the program ended.
 	Running bool `json:",omitempty"`
@@ -116,7 +123,7 @@ const idle = 3 * time.Second
 func openWriter(path string, c *Cache) (*writer, error) {
 	db, err := sql.Open("sqlite3", dsn(path, "_auto_vacuum", "2", "_journal_mode", "WAL", "_synchronous", "NORMAL",
 		"_busy_timeout", "5000", "_txlock", "immediate", "_cache_size", fmt.Sprint(-usualPages), "_foreign_keys", "0",
-		"_secure_delete", "FAST")) // what a row said is gone with it; see also purge
+		"_secure_delete", "FAST")) // what a row said is gone with it; see also overwriting
 	if err != nil {
 		return nil, err
 	}
@@ -254,7 +261,7 @@ func (w *writer) do(ctx context.Context, op string, fn func(*tx) error) error {
 }
 
 func (w *writer) run(ctx context.Context) {
-	if w.cache.Purging() {
+	if w.cache.Purging() || w.cache.state.Load().wordsOwed() {
 		w.purgeAt = time.Now().Add(purgeStart) // what is read first at a start goes before
 	}
 	timer, index := time.NewTimer(w.rest()), time.NewTimer(indexRest)
@@ -293,7 +300,7 @@ func (w *writer) run(ctx context.Context) {
 
 // rest is how long to wait for a write before the time is used otherwise.
 func (w *writer) rest() time.Duration {
-	if w.cache.Purging() {
+	if w.cache.Purging() || w.merging() {
 		return time.Until(w.purgeAt) // however busy it is
 	}
 	return idle
@@ -301,29 +308,27 @@ func (w *writer) rest() time.Duration {
 
 // spare does a piece of what nobody waits for and says whether more is left.
 func (w *writer) spare(ctx context.Context) (more bool) {
+	step, op := w.purge, "purge"
 	if !w.cache.Purging() {
-		return w.tidy(ctx)
+		if step, op = w.merge, "merge index"; !w.merging() {
+			return w.tidy(ctx)
+		}
 	}
-	err := w.purge(ctx)
+	could, err := step(ctx)
 	w.purgeAt = time.Now().Add(purgePause)
 	if err != nil {
-		w.cache.log.Warn("purge", "error", w.cache.noteDamage(unavailable(err)))
+		w.cache.log.Warn(op, "error", w.cache.noteDamage(unavailable(err)))
+	}
+	if err != nil || !could {
 		w.purgeAt = time.Now().Add(idle)
 	}
 	return true
 }
 
-// purge removes some rows of what is hidden. Pages that become free by it are
-// overwritten too, which the writer else leaves to the tidying: a line more to
-// the log, for what nobody may read any more.
-func (w *writer) purge(ctx context.Context) error {
-	if _, err := w.conn.ExecContext(ctx, "pragma secure_delete=on"); err != nil {
-		return err
-	}
+// purge removes some rows of what is hidden.
+func (w *writer) purge(ctx context.Context) (could bool, err error) {
 	until := time.Now().Add(purgeTime)
-	err := w.transact(ctx, "purge", func(t *tx) error { return t.purgeStep(until) })
-	_, after := w.conn.ExecContext(ctx, "pragma secure_delete=fast")
-	return errors.Join(err, after)
+	return true, w.overwriting(ctx, "purge", func(t *tx) error { return t.purgeStep(until) })
 }
 
 // feed indexes some of what waits. What fails is tried again after the next
