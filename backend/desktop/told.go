@@ -67,8 +67,8 @@ func (s *session) listedFrom(m chat.Message, told map[string]chat.Time) chat.Tim
 func (s *session) refused() { s.tellFailed(nil) }
 
 // tellFailed raises what has not gone out and was not told yet: what waits
-// refused on this device, or waits for too long, and what came to pass since this device tells, or was
-// seen to fail.
+// refused on this device, or for too long, and what came to pass since this
+// device tells, or was seen to fail.
 func (s *session) tellFailed(failed []cache.Failed) {
 	s.telling.Lock()
 	defer s.telling.Unlock()
@@ -95,8 +95,7 @@ func (s *session) tellFailed(failed []cache.Failed) {
 		for _, entry := range due {
 			tell(entry.ID, func() { s.undelivered(entry, entry.Problem.Code, entry.Problem.Detail) })
 		}
-		late := s.unconfirmedTexts()
-		for _, w := range late {
+		for _, w := range s.unconfirmedTexts() {
 			tell(unconfirmedPrefix+w.ID.String(), func() { s.undelivered(entryOf(w), codeUnconfirmed, s.unconfirmedReason()) })
 		}
 		over := s.noLongerFailed(told, l, refused)

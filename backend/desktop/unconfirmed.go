@@ -81,7 +81,7 @@ func (s *session) unconfirmed(w outbox.Entry) bool {
 	return late != nil && (*late)[w.ID] && w.Problem == nil
 }
 
-// unconfirmedTexts gives those.
+// unconfirmedTexts gives the texts that have been waiting for too long.
 func (s *session) unconfirmedTexts() (late []outbox.Entry) {
 	for _, w := range s.outbox.Snapshot().Waiting(s.e.now()) {
 		if s.unconfirmed(w) {

@@ -18,8 +18,7 @@ const draftPrefix = "draft:"
 // Unsent gives every text and every change of a contact that was refused, every
 // text that has waited for too long, every message whose delivery failed in the
 // last days, and every text and draft whose conversation cannot be opened here
-// any more, oldest first. Nothing that somebody has typed
-// is out of reach.
+// any more, oldest first. Nothing that somebody has typed is out of reach.
 func (e *Engine) Unsent() ([]UnsentEntry, error) {
 	ctx, cancel := e.reading()
 	defer cancel()

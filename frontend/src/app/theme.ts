@@ -1,10 +1,5 @@
 import type { Theme } from '../state/settings.svelte';
 
-/** A theme as it was stored; what is none comes from another version, and is not ours to guess. */
-export function themeOf(stored: unknown): Theme {
-  return stored === 'light' || stored === 'dark' ? stored : 'system';
-}
-
 /** Puts a theme on the page and tells whether it is dark; "system" follows the system until the returned function is called. */
 export function followTheme(theme: Theme, tell: (dark: boolean) => void = () => undefined): () => void {
   const dark = matchMedia('(prefers-color-scheme: dark)');

@@ -29,9 +29,10 @@ export class Unsent {
     },
   );
 
-  /** Sends a text again, whatever spoke against it: its author has read that. */
+  /** Sends a text again, whatever spoke against it: its author has read that. One that still waits is tried at once. */
   async resend(entry: UnsentEntry): Promise<void> {
-    await this.backend.resend(entry.id, { force: true });
+    if (entry.unconfirmed) await this.backend.retry();
+    else await this.backend.resend(entry.id, { force: true });
     await this.read();
   }
 

@@ -34,6 +34,8 @@ test('each says why, in a sentence', () => {
   const name = (id: string): string => (id === 'ana' ? 'Ana' : '');
   expect(unsentWords(orphan, name)).toBe('This draft’s chat is no longer here.');
   const held = { ...orphan, kind: 'message.send', problem: { code: 'held_by_other', holder: { kind: 'member' as const, id: 'ana', firm: true } } };
+  expect(unsentWords({ ...orphan, unconfirmed: true }, name)).toMatch(/goes out by itself/u);
+  expect(unsentWords({ ...orphan, unconfirmed: true }, name, true)).toMatch(/once you are signed in/u);
   expect(unsentWords(held, name)).toBe('Ana is answering this chat.');
   expect(unsentWords({ ...orphan, problem: { code: 'closed', detail: 'The chat ended.' } }, name)).toBe('The chat ended.');
 });
